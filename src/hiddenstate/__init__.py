@@ -1,0 +1,44 @@
+"""Train recurrent networks on ordered data, see what they remember, and run them one step at a time.
+
+Names are loaded on first use, so that importing the package stays fast and needs no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .errors import HiddenStateError
+from .scan import scan  # early: later the submodule of the same name would shadow the function
+
+if TYPE_CHECKING:
+    from . import cells, codecs, data, lens, nn, runtime, tasks
+    from .native import get_num_threads, isa, set_num_threads
+    from .tasks import Forecaster, LanguageModel, SequenceClassifier, load
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Forecaster": "tasks",
+    "LanguageModel": "tasks",
+    "SequenceClassifier": "tasks",
+    "get_num_threads": "native",
+    "isa": "native",
+    "load": "tasks",
+    "set_num_threads": "native",
+}
+_MODULES = ("cells", "codecs", "data", "lens", "nn", "runtime", "tasks")
+
+__all__ = ["HiddenStateError", "scan", *_HOME, *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
+    if name in _HOME:
+        return getattr(import_module(f".{_HOME[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
