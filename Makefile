@@ -1,0 +1,48 @@
+# Everything a user or a contributor runs. `make demo` and `make test` need Python 3.11+ and a C++ compiler, nothing else.
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+READY  := $(VENV)/.ready
+NATIVE := $(wildcard native/*.cc native/*.h native/*/*.cc native/*/*.h)
+# The tests use two workers; each must not start a thread pool of its own on top.
+TEST_ENV := OMP_NUM_THREADS=1 HIDDENSTATE_CHECKS=1
+
+.PHONY: help install demo test check format bench evaluate sanitize wheel clean
+
+help:            ## this list
+	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+install: $(READY)  ## virtual environment with the package (editable) and all tools
+
+$(READY): pyproject.toml CMakeLists.txt $(NATIVE)
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[train,plot,dev]'
+	@touch $@
+
+demo: $(READY)  ## train, compare, stream and write text on the bundled data (under three minutes)
+	$(PY) examples/demo.py
+
+test: $(READY)  ## all Python tests
+	$(TEST_ENV) $(PY) -m pytest -n 2
+
+check: $(READY)  ## formatting, lint, types, floors
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/clang-format --dry-run -Werror $(NATIVE)
+	$(VENV)/bin/pyright
+	$(VENV)/bin/lint-imports
+
+format: $(READY)  ## format Python and C++
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/clang-format -i $(NATIVE)
+
+bench: $(READY)  ## speed beside other libraries, each in a process of its own
+	$(PY) -m bench
+
+evaluate: $(READY)  ## quality on real data sets beside published results (needs HIDDENSTATE_DATA)
+	$(PY) -m evaluate
+
+clean:  ## remove what was built
+	rm -rf $(VENV) build dist demo-output
