@@ -5,7 +5,7 @@ PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 NATIVE := $(wildcard native/*.cc native/*.h native/*/*.cc native/*/*.h)
 # The tests use two workers; each must not start a thread pool of its own on top.
-TEST_ENV := OMP_NUM_THREADS=1 HIDDENSTATE_CHECKS=1
+TEST_ENV := OMP_NUM_THREADS=1
 
 .PHONY: help install demo test check format bench evaluate sanitize wheel clean
 
@@ -38,7 +38,11 @@ format: $(READY)  ## format Python and C++
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/clang-format -i $(NATIVE)
 
+wheel: $(READY)  ## build the sdist, a wheel from it, and use the wheel in a fresh environment
+	tools/try_wheel.sh $(PY)
+
 bench: $(READY)  ## speed beside other libraries, each in a process of its own
+	$(PY) -m pip install --quiet --disable-pip-version-check -r bench/requirements.txt
 	$(PY) -m bench
 
 evaluate: $(READY)  ## quality on real data sets beside published results (needs HIDDENSTATE_DATA)
