@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from pathlib import Path
@@ -12,8 +13,8 @@ from .errors import BundleError
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     """Replace the file at ``path`` by ``data``, completely or not at all.
 
-    The bytes go to a temporary file beside it, are forced to the disk, and take the name in one step; a crash,
-    a full disk or a kill at any moment leaves the file that was there before. A link is followed, not replaced.
+    The bytes go to a temporary file beside it, are forced to the disk, and take the name in one step: a crash,
+    a full disk or a kill at any moment leaves the file that was there before. A link is followed.
 
     Raises:
         BundleError: when the file cannot be written; the old one is untouched and no temporary file is left.
@@ -25,21 +26,29 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
         >>> (folder / "a.bin").read_bytes()
         b'new'
     """
-    target = Path(os.path.realpath(path))
+    try:
+        target = Path(os.path.realpath(path))
+        if target.exists() and not target.is_file():  # a rename would replace a device file like /dev/full
+            raise OSError("a folder or a device stands there")
+        _replace(target, data)
+        _sync_folder(target.parent)
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        raise BundleError(
+            "cannot write the file",
+            where=path,
+            got=getattr(error, "strerror", None) or str(error),
+            fix="Check that the folder exists, can be written to and has free space",
+        ) from error
+
+
+def _replace(target: Path, data: bytes) -> None:
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     try:
         _write_synced(temporary, data)
         os.replace(temporary, target)
-        _sync_folder(target.parent)
-    except OSError as error:
-        raise BundleError(
-            "cannot write the file",
-            where=path,
-            got=error.strerror or str(error),
-            fix="Check that the folder exists, can be written to and has free space",
-        ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def _write_synced(path: Path, data: bytes) -> None:
