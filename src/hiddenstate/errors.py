@@ -10,6 +10,7 @@ Every message says what is wrong, where, what was expected, what was found and w
     ├── DataError           (ValueError)      input data: file, column, row
     ├── BundleError         (ValueError)      a model file that cannot be read or written
     ├── NotFittedError      (ValueError, AttributeError)   used before ``fit``
+    ├── DivergedError       (ArithmeticError) training left the finite numbers
     ├── BackendError        (RuntimeError)    native kernels missing or failing
     └── MissingExtraError   (ImportError)     an optional dependency, with its install command
 """
@@ -92,6 +93,15 @@ class BundleError(HiddenStateError, ValueError):
 
 class NotFittedError(HiddenStateError, ValueError, AttributeError):
     """A method that needs a trained model was called before ``fit``."""
+
+
+class DivergedError(HiddenStateError, ArithmeticError):
+    """The loss, the gradient or the validation score stopped being a finite number.
+
+    The network keeps the best weights so far; ``report`` (set by the training loop) says how far it came.
+    """
+
+    report = None
 
 
 class BackendError(HiddenStateError, RuntimeError):

@@ -1,4 +1,4 @@
-"""Parameter ranges as data: what a parameter may be stands beside its default; messages and tests follow from it.
+"""Parameter ranges as data, beside the defaults; error messages and invalid-value tests follow from them.
 
 Example:
     >>> @dataclass(kw_only=True)

@@ -1,0 +1,47 @@
+"""From a bundle on disk to the object that was saved."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .. import bundle as bundles
+from ..errors import BundleError
+
+if TYPE_CHECKING:
+    from ..runtime import Model
+    from .base import Estimator
+
+TASKS = {
+    "classify": ("classify", "SequenceClassifier"),
+    "forecast": ("forecast", "Forecaster"),
+    "language": ("language", "LanguageModel"),
+}
+"""Task name in the bundle -> module and class of its estimator."""
+
+
+def load(path: str | os.PathLike[str]) -> Estimator | Model | Any:
+    """The trained model in a file: the estimator that was fitted, or a bare ``runtime.Model`` where there is no task.
+
+    Needs no torch.
+
+    Raises:
+        BundleError: when the file is missing, damaged, from a newer version, or of a task unknown here.
+    """
+    bundle = bundles.load(path)
+    name = bundle.task.get("name")
+    if name is None:
+        from ..runtime import Model
+
+        return Model(bundle)
+    if name not in TASKS:
+        raise BundleError(
+            "unknown task",
+            where=path,
+            expected=sorted(TASKS),
+            got=repr(name),
+            fix="The file may come from a newer version of hiddenstate",
+        )
+    module, cls = TASKS[name]
+    return getattr(import_module(f".{module}", __package__), cls).from_bundle(bundle)
