@@ -1,0 +1,120 @@
+"""The native kernels behind ``scan``: arrays allocated, records taken apart, one call each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from hiddenstate import native
+from hiddenstate.cells import Cell, Sizes
+from hiddenstate.types import Array
+
+from .check import Call
+from .recording import Gradients, Recording
+
+PARAMS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+"""The parameters in the order in which the kernels take them."""
+
+
+def takes(cell: Cell, params: Mapping[str, Array]) -> bool:
+    """Whether there is a kernel for this cell on these arrays."""
+    return cell.native is not None and all(
+        isinstance(value, np.ndarray) and value.dtype in (np.float32, np.float64) for value in params.values()
+    )
+
+
+class Kernel:
+    """The packed weights of one layer in one direction, and the calls on them.
+
+    Args:
+        cell: a cell with a native kernel.
+        params: its parameters.
+        sizes: their sizes.
+    """
+
+    def __init__(self, cell: Cell, params: Mapping[str, Array], sizes: Sizes) -> None:
+        self._cell, self._sizes = cell, sizes
+        self._packed = [_dense(params.get(name)) for name in PARAMS]
+        self._shapes = {name: params[name].shape for name in PARAMS if name in params}
+        self._plan = native.Plan(cell.native, *self._packed)
+
+    @cached_property
+    def _plan_back(self) -> Any:
+        """The weights packed for the way back too."""
+        return native.Plan(self._cell.native, *self._packed, backward=True)
+
+    def forward(self, call: Call) -> tuple[Array, Any]:
+        """Output and last state."""
+        y, last = self._results(call)
+        native.forward(self._plan, *_inputs(call), y, *_pair(last), None)
+        return y, last
+
+    def step(self, x: Array, state: Any) -> Any:
+        """The next state of every row."""
+        new = type(state)(*(np.empty(value.shape, value.dtype) for value in state))
+        native.step(self._plan, x, *_pair(state), *_pair(new))
+        return new
+
+    def record(self, call: Call) -> Recording:
+        """The scan with its activations, and the way back."""
+        steps, rows, _ = call.x.shape
+        names = native.tape_fields(self._cell.native)
+        tape = np.empty((steps * rows, len(names) * self._sizes.hidden_size), call.x.dtype) if names else None
+        y, last = self._results(call)
+        given = _inputs(call)
+        native.forward(self._plan_back, *given, y, *_pair(last), tape)
+        kept = native.unpack_tape(self._cell.native, tape, steps, rows, call.lengths) if names else {}
+        return Recording(y, last, kept, lambda dy, d_last: self._backward(call, given, y, tape, dy, d_last))
+
+    def _backward(
+        self, call: Call, given: tuple, y: Array, tape: Array | None, dy: Array | None, d_last: Any
+    ):
+        """All gradients, each in an array of its own."""
+        steps, rows, _ = call.x.shape
+        dtype = call.x.dtype
+        dx = np.empty(call.x.shape, dtype)
+        d_state, d_rest, d_steps = (self._record(lead, dtype) for lead in ((rows,), (), (steps, rows)))
+        d_params = {name: np.empty(shape, dtype) for name, shape in self._shapes.items()}
+        native.backward(
+            self._plan_back, *given, y, tape,
+            _dense(dy), *(_dense(value) for value in _pair(d_last)),
+            dx, *_pair(d_state), *_pair(d_rest), *(d_params.get(name) for name in PARAMS), *_pair(d_steps),
+        )  # fmt: skip
+        if call.state is None:
+            for total, by_row in zip(d_rest, d_state, strict=True):
+                total += by_row.sum(axis=0)
+        return Gradients(dx, d_state, d_params, d_rest, d_steps)
+
+    def _results(self, call: Call) -> tuple[Array, Any]:
+        """Arrays for the output and the last state."""
+        steps, rows, _ = call.x.shape
+        y = np.empty((steps, rows, self._sizes.out_size), call.x.dtype)
+        return y, self._record((rows,), call.x.dtype)
+
+    def _record(self, leading: tuple[int, ...], dtype: Any) -> Any:
+        """A state record of uninitialised arrays with these leading axes."""
+        widths = self._cell.state_shapes(0, self._sizes.hidden_size, proj_size=self._sizes.proj_size)
+        return type(widths)(*(np.empty((*leading, width), dtype) for _, width in widths))
+
+
+def _inputs(call: Call) -> tuple:
+    """What forward and backward share: x, h0, c0, lengths, resets, rest_h, rest_c, reverse."""
+    state = call.state
+    if state is None and call.rest is not None:
+        state = type(call.rest)(*(np.repeat(value[None], call.x.shape[1], axis=0) for value in call.rest))
+    starts = (_dense(value) for value in _pair(state))
+    rests = (_dense(value) for value in _pair(call.rest))
+    return _dense(call.x), *starts, call.lengths, _dense(call.resets), *rests, call.reverse
+
+
+def _pair(state: Any) -> tuple[Array | None, Array | None]:
+    """``h`` and ``c`` of a record; None where there is none."""
+    return getattr(state, "h", None), getattr(state, "c", None)
+
+
+def _dense(array: Array | None) -> Array | None:
+    """The array as the kernels read it: C-contiguous."""
+    return None if array is None else np.ascontiguousarray(array)
