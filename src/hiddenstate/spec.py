@@ -1,14 +1,17 @@
 """A model as plain data: named inputs and a list of blocks, each reading earlier ones.
 
-The spec says what is computed, never how: ``nn.build(spec)`` makes a torch module of it, ``runtime.Model`` runs it
-without torch, and both use the forward functions of ``blocks``. It lives in the bundle's header as JSON.
+The spec says what is computed, never how: ``nn.build(spec)`` makes a torch module of it, ``runtime.Model`` runs
+it without torch, and both use the forward functions of ``blocks``. It lives in the bundle's header as JSON.
 
 Arrays between blocks are time-major ``[T, B, size]``; after a ``Pool`` there is no time axis any more.
 
 Example:
     >>> spec = ModelSpec(
     ...     inputs=(Input("x", kind="numbers", size=3),),
-    ...     blocks=(Recurrent("rnn", source="x", cell="gru", hidden_size=8), Linear("head", source="rnn", size=1)),
+    ...     blocks=(
+    ...         Recurrent("rnn", source="x", cell="gru", hidden_size=8),
+    ...         Linear("head", source="rnn", size=1),
+    ...     ),
     ... )
     >>> spec.sizes()["rnn"], spec.param_shapes()["head.weight"]
     (8, (1, 8))
@@ -24,7 +27,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
 from . import cells
-from .errors import SpecError
+from .errors import OptionError, SpecError
 
 MAX_SIZE = 1 << 24
 """Largest width of anything in a spec; a larger number in a file is a damaged or hostile file."""
@@ -69,9 +72,10 @@ class Add:
 
 @dataclass(frozen=True)
 class Linear:
-    """``y = x W^T + b`` then ``activation`` (None, "relu" or "tanh"). Parameters ``weight [size, in]``, ``bias``.
+    """``y = x W^T + b``, then ``activation`` (None, "relu" or "tanh").
 
-    ``tied`` names an Embed block whose table is used as the weight (then there is no ``weight`` parameter).
+    Parameters: ``weight [size, in]``, ``bias [size]``. ``tied`` names an Embed block whose table is used as the
+    weight (then there is no ``weight`` parameter).
     """
 
     name: str
@@ -108,8 +112,8 @@ class Recurrent:
     """A stack of recurrent layers, as ``torch.nn.RNN/LSTM/GRU`` with the same parameter names.
 
     ``options`` are those of the cell (GRU: ``{"reset": "before"}``; RNN: ``{"nonlinearity": "relu"}``).
-    ``learn_initial_state`` adds parameters ``initial_h [L*D, R]`` (and ``initial_c [L*D, H]``), from which a sequence
-    starts, and restarts after a reset.
+    ``learn_initial_state`` adds parameters ``initial_h [L*D, R]`` (and ``initial_c [L*D, H]``), from which a
+    sequence starts, and restarts after a reset.
     """
 
     name: str
@@ -138,7 +142,7 @@ class Recurrent:
 
 @dataclass(frozen=True)
 class Pool:
-    """One vector per sequence from all valid steps: ``how`` is "last", "mean" or "max". ``[T, B, F] -> [B, F]``.
+    """One vector per sequence from its valid steps: ``[T, B, F] -> [B, F]``; ``how``: "last", "mean" or "max".
 
     Fed step by step, it gives the pooled vector of everything seen so far.
     """
@@ -150,7 +154,9 @@ class Pool:
 
 
 Block = Embed | Concat | Add | Linear | Norm | Dropout | Recurrent | Pool
-BLOCKS: dict[str, type] = {cls.kind: cls for cls in (Embed, Concat, Add, Linear, Norm, Dropout, Recurrent, Pool)}
+BLOCKS: dict[str, type] = {
+    cls.kind: cls for cls in (Embed, Concat, Add, Linear, Norm, Dropout, Recurrent, Pool)
+}
 
 
 def sources_of(block: Block) -> tuple[str, ...]:
@@ -219,7 +225,9 @@ class ModelSpec:
             SpecError: when a part is missing, unknown, or of the wrong type.
         """
         if not isinstance(data, Mapping) or not {"inputs", "blocks"} <= set(data):
-            raise SpecError("not a model spec", expected="a mapping with 'inputs' and 'blocks'", got=type(data).__name__)
+            raise SpecError(
+                "not a model spec", expected="a mapping with 'inputs' and 'blocks'", got=type(data).__name__
+            )
         inputs = tuple(_parse(Input, item, "input") for item in _items(data["inputs"]))
         return cls(inputs, tuple(_parse_block(item) for item in _items(data["blocks"])))
 
@@ -243,7 +251,15 @@ def _parse_block(item: Any) -> Block:
 
 
 _NEWER = "The file may come from a newer version of hiddenstate"
-_TYPES = {"int": int, "str": str, "bool": bool, "float": (int, float), "str | None": (str, type(None))}
+_TYPES: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "str": (str,),
+    "bool": (bool,),
+    "float": (int, float),
+    "str | None": (str, type(None)),
+    "tuple[str, ...]": (list, tuple),
+    "Mapping[str, Any]": (Mapping,),
+}
 
 
 def _parse(cls: type, item: Any, where: str) -> Any:
@@ -252,20 +268,18 @@ def _parse(cls: type, item: Any, where: str) -> Any:
         raise SpecError("not a node", where=where, expected="a mapping", got=type(item).__name__)
     known = {f.name: f for f in fields(cls)}
     if unknown := set(item) - set(known):
-        raise SpecError("unknown fields", where=where, expected=sorted(known), got=sorted(unknown), fix=_NEWER)
+        raise SpecError(
+            "unknown fields", where=where, expected=sorted(known), got=sorted(unknown), fix=_NEWER
+        )
     required = {n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING}
     if missing := required - set(item):
         raise SpecError("missing fields", where=where, expected=sorted(required), got=f"no {sorted(missing)}")
     values = {}
     for name, value in item.items():
         wanted = str(known[name].type)
-        if wanted.startswith("tuple"):
-            value = tuple(_items(value))
-        elif wanted in _TYPES and (
-            not isinstance(value, _TYPES[wanted]) or (isinstance(value, bool) and wanted != "bool")
-        ):
+        if not isinstance(value, _TYPES[wanted]) or (isinstance(value, bool) and wanted != "bool"):
             raise SpecError("wrong type", where=f"{where}.{name}", expected=wanted, got=repr(value))
-        values[name] = value
+        values[name] = tuple(value) if isinstance(value, list) else value
     return cls(**values)
 
 
@@ -276,16 +290,24 @@ def _check(spec: ModelSpec) -> None:
     for node in spec.inputs:
         _check_name(node.name, nodes)
         if node.kind not in ("numbers", "ids"):
-            raise SpecError("unknown kind of input", where=node.name, expected="numbers or ids", got=node.kind)
-        _check_range(node.size, 1, f"{node.name}.size")
+            raise SpecError(
+                "unknown kind of input", where=node.name, expected="numbers or ids", got=node.kind
+            )
+        _check_whole(node.size, 1, f"{node.name}.size")
         nodes[node.name] = node.kind
     for block in spec.blocks:
         _check_name(block.name, nodes)
+        if not sources_of(block):
+            raise SpecError("reads nothing", where=block.name, expected="at least one source")
         for source in sources_of(block):
             _check_source(block, source, nodes)
-        _check_options(block, spec)
+        _check_options(block)
         nodes[block.name] = "pooled" if _pooled(block, nodes) else "numbers"
-    spec.sizes()
+    sizes = spec.sizes()
+    for block in spec.blocks:
+        _check_whole(sizes[block.name], 1, f"size of {block.name}")
+        if isinstance(block, Linear) and block.tied is not None:
+            _check_tied(block, spec, sizes)
 
 
 def _pooled(block: Block, nodes: dict[str, str]) -> bool:
@@ -304,8 +326,13 @@ def _check_name(name: str, nodes: dict[str, str]) -> None:
 
 
 def _check_source(block: Block, source: str, nodes: dict[str, str]) -> None:
-    if source not in nodes:
-        raise SpecError("source is not an input or an earlier block", where=block.name, expected=list(nodes), got=source)
+    if not isinstance(source, str) or source not in nodes:
+        raise SpecError(
+            "source is not an input or an earlier block",
+            where=block.name,
+            expected=list(nodes),
+            got=repr(source),
+        )
     if (nodes[source] == "ids") != isinstance(block, Embed):
         raise SpecError("ids must go through an embed block, and only ids", where=block.name, got=source)
     if nodes[source] == "pooled" and isinstance(block, (Recurrent, Pool)):
@@ -317,19 +344,24 @@ def _check_range(value: Any, low: float, where: str, high: float = MAX_SIZE) -> 
         raise SpecError("number out of range", where=where, expected=f"{low} to {high}", got=repr(value))
 
 
+def _check_whole(value: Any, low: int, where: str, high: int = MAX_SIZE) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise SpecError(
+            "not a usable size", where=where, expected=f"a whole number, {low} to {high}", got=repr(value)
+        )
+
+
 def _check_choice(value: Any, choices: tuple, where: str) -> None:
     if value not in choices:
         raise SpecError("unknown choice", where=where, expected=choices, got=repr(value))
 
 
-def _check_options(block: Block, spec: ModelSpec) -> None:
+def _check_options(block: Block) -> None:
     name = block.name
     if isinstance(block, (Embed, Linear)):
-        _check_range(block.size, 1, f"{name}.size")
+        _check_whole(block.size, 1, f"{name}.size")
     if isinstance(block, Linear):
         _check_choice(block.activation, (None, "relu", "tanh"), f"{name}.activation")
-        if block.tied is not None and not isinstance(spec.block(block.tied), Embed):
-            raise SpecError("tied must name an embed block", where=name, got=block.tied)
     elif isinstance(block, Dropout):
         _check_range(block.p, 0, f"{name}.p", 1)
     elif isinstance(block, Norm):
@@ -342,13 +374,30 @@ def _check_options(block: Block, spec: ModelSpec) -> None:
 
 def _check_recurrent(block: Recurrent) -> None:
     name = block.name
-    cells.get(block.cell, **block.options)
-    _check_range(block.hidden_size, 1, f"{name}.hidden_size")
-    _check_range(block.num_layers, 1, f"{name}.num_layers", 1024)
+    try:
+        cell = cells.get(block.cell, **block.options)
+    except (OptionError, TypeError) as error:
+        raise SpecError(f"unusable cell: {error}", where=name) from error
+    _check_whole(block.hidden_size, 1, f"{name}.hidden_size")
+    _check_whole(block.num_layers, 1, f"{name}.num_layers", 1024)
     _check_range(block.dropout, 0, f"{name}.dropout", 1)
-    _check_range(block.proj_size, 0, f"{name}.proj_size", block.hidden_size - 1)
-    if block.proj_size and block.cell != "lstm":
-        raise SpecError("only the LSTM has a projection", where=name, got=block.cell)
+    _check_whole(block.proj_size, 0, f"{name}.proj_size", block.hidden_size - 1)
+    if block.proj_size and not cell.projects:
+        raise SpecError(
+            "this cell has no projection", where=name, expected="proj_size 0", got=block.proj_size
+        )
+
+
+def _check_tied(block: Linear, spec: ModelSpec, sizes: Mapping[str, int]) -> None:
+    """The table of an embed block serves as the weight of ``block``."""
+    table = next((other for other in spec.blocks if other.name == block.tied), None)
+    if not isinstance(table, Embed):
+        raise SpecError("tied must name an embed block", where=block.name, got=repr(block.tied))
+    shape, wanted = (sizes[table.source], table.size), (block.size, sizes[block.source])
+    if shape != wanted:
+        raise SpecError(
+            "the tied table does not fit as a weight", where=block.name, expected=wanted, got=shape
+        )
 
 
 def _size(block: Block, sources: list[int]) -> int:
@@ -369,7 +418,9 @@ def _param_shapes(block: Block, known: dict[str, int]) -> dict[str, tuple[int, .
     if isinstance(block, Norm):
         return {"weight": (known[block.name],), "bias": (known[block.name],)}
     if isinstance(block, Linear):
-        shapes: dict[str, tuple[int, ...]] = {} if block.tied else {"weight": (block.size, known[block.source])}
+        shapes: dict[str, tuple[int, ...]] = (
+            {} if block.tied else {"weight": (block.size, known[block.source])}
+        )
         return shapes | ({"bias": (block.size,)} if block.bias else {})
     return _recurrent_shapes(block, known[block.source]) if isinstance(block, Recurrent) else {}
 
@@ -388,7 +439,9 @@ def _recurrent_shapes(block: Recurrent, size: int) -> dict[str, tuple[int, ...]]
             one = cell.param_shapes(width, block.hidden_size, bias=block.bias, proj_size=block.proj_size)
             shapes |= {key + suffix(layer, direction): shape for key, shape in one.items()}
     if block.learn_initial_state:
-        state = cell.state_shapes(block.num_layers * block.directions, block.hidden_size, proj_size=block.proj_size)
+        state = cell.state_shapes(
+            block.num_layers * block.directions, block.hidden_size, proj_size=block.proj_size
+        )
         shapes |= {f"initial_{key}": shape for key, shape in state._asdict().items()}
     return shapes
 
