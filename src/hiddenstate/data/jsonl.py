@@ -1,0 +1,125 @@
+"""JSON records: one object a line (JSONL), or a list of objects; keys become columns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..errors import DataError
+from .blocks import Block, lines_of
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def frames_of_lines(blocks: Iterator[Block], where: str) -> Iterator[pl.DataFrame]:
+    """The objects of a JSONL file as frames, one for each block. Blank lines are skipped.
+
+    The first block names the columns; a key that first appears in a later block is an error, a missing key is a
+    missing value.
+    """
+    names: list[str] | None = None
+    for block in blocks:
+        numbered = [
+            (block.first_line + i, line) for i, line in enumerate(lines_of(block.data)) if line.strip()
+        ]
+        records = [_record(line, f"{where}, line {number}") for number, line in numbered]
+        if not records:
+            continue
+        if names is None:
+            names = list(dict.fromkeys(key for record in records for key in record))
+        for (number, _), record in zip(numbered, records, strict=True):
+            late = next((key for key in record if key not in names), None)
+            if late is not None:
+                raise DataError(
+                    f"key {late!r} first appears far into the file",
+                    where=f"{where}, line {number}",
+                    expected="keys of the first lines: " + ", ".join(map(repr, names)),
+                    fix=f'Give the first line all keys, such as "{late}": null',
+                )
+        yield frame_of_records(records, where, names=names)
+
+
+def frame_of_records(
+    records: list[dict[str, Any]], where: str, names: list[str] | None = None, first_row: int = 1
+) -> pl.DataFrame:
+    """Records as a frame: a column for each key, null where a record has no such key."""
+    import polars as pl
+
+    if names is None:
+        names = list(dict.fromkeys(key for record in records for key in record))
+    if not names:
+        raise DataError("records without keys", where=where, expected='objects such as {"price": 1.5}')
+    return pl.DataFrame(
+        [column_of(name, [record.get(name) for record in records], where, first_row) for name in names]
+    )
+
+
+def frame_of_documents(block: Block) -> pl.DataFrame:
+    """The lines of a text file that are not blank, one row each, in a column "text"."""
+    import polars as pl
+
+    lines = [line.rstrip("\r\n") for line in lines_of(block.data)]
+    return pl.DataFrame({"text": [line for line in lines if line.strip()]}, schema={"text": pl.String})
+
+
+def column_of(name: str, values: Iterable[Any], where: str, first_row: int = 1) -> pl.Series:
+    """Python values as a column: numbers, truth values, texts, dates or lists of numbers; mixed values become text."""
+    import polars as pl
+
+    values = list(values)
+    kinds = {type(value) for value in values if value is not None}
+    nested = next((i for i, value in enumerate(values) if isinstance(value, dict)), None)
+    if nested is not None:
+        raise DataError(
+            "an object inside a field",
+            where=f"{where}, column '{name}', row {first_row + nested}",
+            expected="a number, text, truth value or list of numbers",
+            fix="Give each of its parts a key of its own",
+        )
+    if kinds <= {int} and all(-(2**63) <= value < 2**63 for value in values if value is not None):
+        return pl.Series(name, values, dtype=pl.Int64 if kinds else pl.Null)
+    if kinds <= {int, float}:
+        return pl.Series(
+            name, [None if value is None else float(value) for value in values], dtype=pl.Float64
+        )
+    if kinds == {list}:
+        return _column_of_lists(name, values, where, first_row)
+    if len(kinds) == 1 and kinds != {str}:
+        return pl.Series(name, values)
+    texts = [
+        None if value is None else value if isinstance(value, str) else json.dumps(value) for value in values
+    ]
+    return pl.Series(name, [text or None for text in texts], dtype=pl.String)
+
+
+def _column_of_lists(name: str, values: list[Any], where: str, first_row: int) -> pl.Series:
+    import polars as pl
+
+    deep = any(isinstance(item, list) for value in values if value for item in value)
+    dtype = pl.List(pl.List(pl.Float64)) if deep else pl.List(pl.Float64)
+    for row, value in enumerate(values):
+        try:
+            pl.Series(name, [value], dtype=dtype)
+        except (TypeError, pl.exceptions.PolarsError) as error:
+            raise DataError(
+                "a list that does not hold numbers only",
+                where=f"{where}, column '{name}', row {first_row + row}",
+                expected="a list of numbers, or of equally long lists of numbers",
+            ) from error
+    return pl.Series(name, values, dtype=dtype)
+
+
+def _record(line: str, where: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise DataError(
+            "a line that is not JSON", where=where, expected="one object a line", got=str(error)
+        ) from error
+    if not isinstance(record, dict):
+        raise DataError(
+            "a line that is no JSON object", where=where, expected='{"name": value, ...}', got=line[:60]
+        )
+    return record
