@@ -13,8 +13,8 @@ from .errors import BundleError
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     """Replace the file at ``path`` by ``data``, completely or not at all.
 
-    The bytes go to a temporary file beside it, are forced to the disk, and take the name in one step: a crash,
-    a full disk or a kill at any moment leaves the file that was there before. A link is followed.
+    The bytes go to a temporary file beside it, are forced to the disk, and take the name in one step: a
+    crash, a full disk or a kill at any moment leaves the file that was there before. A link is followed.
 
     Raises:
         BundleError: when the file cannot be written; the old one is untouched and no temporary file is left.

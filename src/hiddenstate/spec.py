@@ -1,7 +1,7 @@
 """A model as plain data: named inputs and a list of blocks, each reading earlier ones.
 
-The spec says what is computed, never how: ``nn.build(spec)`` makes a torch module of it, ``runtime.Model`` runs
-it without torch, and both use the forward functions of ``blocks``. It lives in the bundle's header as JSON.
+The spec says what is computed, never how: ``nn.build(spec)`` makes a torch module of it, ``runtime.Model``
+runs it without torch, and both use the forward functions of ``blocks``. A bundle's header holds it as JSON.
 
 Arrays between blocks are time-major ``[T, B, size]``; after a ``Pool`` there is no time axis any more.
 
@@ -74,8 +74,8 @@ class Add:
 class Linear:
     """``y = x W^T + b``, then ``activation`` (None, "relu" or "tanh").
 
-    Parameters: ``weight [size, in]``, ``bias [size]``. ``tied`` names an Embed block whose table is used as the
-    weight (then there is no ``weight`` parameter).
+    Parameters: ``weight [size, in]``, ``bias [size]``. ``tied`` names an Embed block whose table is used as
+    the weight (then there is no ``weight`` parameter).
     """
 
     name: str
@@ -142,8 +142,9 @@ class Recurrent:
 
 @dataclass(frozen=True)
 class Pool:
-    """One vector per sequence from its valid steps: ``[T, B, F] -> [B, F]``; ``how``: "last", "mean" or "max".
+    """One vector per sequence from its valid steps: ``[T, B, F] -> [B, F]``.
 
+    ``how`` is "last", "mean" or "max" (per feature).
     Fed step by step, it gives the pooled vector of everything seen so far.
     """
 
