@@ -120,7 +120,7 @@ def record(state: Any, wanted: Any, where: str, dtype: Any) -> None:
 
 
 def _lengths(lengths: Any, steps: int, rows: int) -> Array:
-    """Row lengths ``[B]``; only numpy's values are looked at, since that would break another library's tracing."""
+    """Row lengths ``[B]``; values are looked at in numpy only, to keep other libraries' tracing whole."""
     if isinstance(lengths, (list, tuple)):
         lengths = np.asarray(lengths, dtype=None if lengths else np.int64)
     array(lengths, (rows,), "lengths", None)

@@ -104,7 +104,7 @@ def _inputs(call: Call) -> tuple:
     """What forward and backward share: x, h0, c0, lengths, resets, rest_h, rest_c, reverse."""
     state = call.state
     if state is None and call.rest is not None:
-        state = type(call.rest)(*(np.repeat(value[None], call.x.shape[1], axis=0) for value in call.rest))
+        state = type(call.rest)(*(np.tile(value, (call.x.shape[1], 1)) for value in call.rest))
     starts = (_dense(value) for value in _pair(state))
     rests = (_dense(value) for value in _pair(call.rest))
     return _dense(call.x), *starts, call.lengths, _dense(call.resets), *rests, call.reverse

@@ -11,7 +11,7 @@ from hiddenstate.errors import BackendError, OptionError
 from hiddenstate.types import Array, Float
 
 from . import check
-from .loop import unroll
+from .loop import resting, unroll
 from .recording import Recording
 
 Backend = Literal["auto", "native", "python"]
@@ -38,8 +38,8 @@ def scan(
     Args:
         cell: a cell, or the name of one with its default options.
         params: ``weight_ih [G*H, I]``, ``weight_hh [G*H, R]``, optional ``bias_ih [G*H]`` with
-            ``bias_hh [G*H]``, optional ``weight_hr [P, H]``; R is P with a projection, else H. All that follows
-            has the dtype of these.
+            ``bias_hh [G*H]``, optional ``weight_hr [P, H]``; R is P with a projection, else H. The other
+            arrays have the dtype of these.
         x: input ``[T, B, I]``; what stands at padded steps is ignored.
         state: where the rows start, a record of ``[B, *]`` arrays; None: from ``rest``.
         lengths: number of steps of each row ``[B]``, integers in ``0..T`` in any order; None: all ``T``.
@@ -179,6 +179,11 @@ class Layer:
         if self._kernel is not None:
             return self._kernel.record(call)
         return Recording(*unroll(self.cell, self.params, self.sizes, call, check.namespace(x)), None)
+
+    def initial_state(self, rows: int, *, rest: Any = None) -> Any:
+        """The state ``[rows, *]`` that a scan starts from when it is given none: ``rest``, or zeros."""
+        first = next(iter(self.params.values()))
+        return resting(self.cell, self.sizes, rows, rest, like=first, xp=check.namespace(first))
 
     def step(self, x: Array, state: Any) -> Any:
         """One step of every row, with the bits of a scan over one step; the leanest way to run.

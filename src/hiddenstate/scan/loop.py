@@ -66,16 +66,15 @@ def unroll(
     cell: Cell, params: Mapping[str, Array], sizes: Sizes, call: Call, xp: Any
 ) -> tuple[Float[Array, "T B R"], Any, dict[str, Float[Array, "T B H"]]]:
     """The loop: output, last state, and what ``cell.tape`` names, of every step (zero at padded steps)."""
-    x, state, _, _, rest, reverse = call
+    x, state, reverse = call.x, call.state, call.reverse
     valid, restart = flags(call, xp)
-    state = resting(cell, sizes, call, xp) if state is None else state
-    if restart is not None:
-        rest = resting(cell, sizes, call, xp)
+    rested = resting(cell, sizes, x.shape[1], call.rest, like=x, xp=xp)
+    state = rested if state is None else state
     outputs, taped = [], []
     for t in range(x.shape[0] - 1, -1, -1) if reverse else range(x.shape[0]):
         now = None if valid is None else valid[t]
         if restart is not None:
-            state = choose(xp, restart[t], rest, state)
+            state = choose(xp, restart[t], rested, state)
         # Padding may hold anything; zeros in its place keep a NaN there out of every gradient.
         x_t = x[t] if now is None else xp.where(now[:, None], x[t], xp.zeros_like(x[t]))
         new, activations = cell.step(xp, params, x_t, state)
@@ -100,9 +99,8 @@ def flags(call: Call, xp: Any) -> tuple[Bool[Array, "T B"] | None, Bool[Array, "
     x, _, lengths, resets, _, reverse = call
     valid = None
     if lengths is not None:
-        valid = (
-            xp.arange(x.shape[0], device=x.device)[:, None] < xp.asarray(lengths, device=x.device)[None, :]
-        )
+        times = xp.arange(x.shape[0], device=x.device)
+        valid = times[:, None] < xp.asarray(lengths, device=x.device)[None, :]
     if resets is None:
         return valid, None
     restart = resets if valid is None else resets & valid
@@ -111,13 +109,12 @@ def flags(call: Call, xp: Any) -> tuple[Bool[Array, "T B"] | None, Bool[Array, "
     return valid, restart
 
 
-def resting(cell: Cell, sizes: Sizes, call: Call, xp: Any) -> Any:
-    """The state ``[B, *]`` that a row starts from when it is given none: ``rest``, or zeros."""
-    x, rest = call.x, call.rest
-    shapes = cell.state_shapes(x.shape[1], sizes.hidden_size, proj_size=sizes.proj_size)
+def resting(cell: Cell, sizes: Sizes, rows: int, rest: Any, *, like: Array, xp: Any) -> Any:
+    """The state of ``rows`` rows at ``rest``; None: zeros of the dtype and on the device of ``like``."""
+    shapes = cell.state_shapes(rows, sizes.hidden_size, proj_size=sizes.proj_size)
     if rest is None:
-        return type(shapes)(*(xp.zeros(shape, dtype=x.dtype, device=x.device) for shape in shapes))
-    return type(shapes)(*(xp.broadcast_to(value, shape) for value, shape in zip(rest, shapes, strict=True)))
+        return type(shapes)(*(xp.zeros(shape, dtype=like.dtype, device=like.device) for shape in shapes))
+    return type(shapes)(*(xp.tile(value[None, :], (rows, 1)) for value in rest))
 
 
 def choose(xp: Any, rows: Bool[Array, " B"], yes: Any, no: Any) -> Any:

@@ -24,7 +24,7 @@ def stack(
 
     Args:
         run: one layer in one direction, ``run(layer, direction, x, state, reverse) -> (y, state)``; its
-            ``state`` is a record of ``[B, *]`` arrays, or None where the layer starts from its own rest state.
+            ``state`` is a record of ``[B, *]`` arrays, or None where the layer starts from its rest state.
         x: input of the first layer ``[T, B, I]``.
         num_layers: L, at least 1.
         directions: D, 1 or 2; direction 1 runs backwards in time.
