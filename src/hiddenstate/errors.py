@@ -17,6 +17,8 @@ Every message says what is wrong, where, what was expected, what was found and w
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class HiddenStateError(Exception):
     """Root of all errors raised on purpose.
@@ -36,7 +38,13 @@ class HiddenStateError(Exception):
     """
 
     def __init__(
-        self, what: str, *, where: object = None, expected: object = None, got: object = None, fix: str | None = None
+        self,
+        what: str,
+        *,
+        where: object = None,
+        expected: object = None,
+        got: object = None,
+        fix: str | None = None,
     ) -> None:
         super().__init__(what)
         self.what = what
@@ -50,7 +58,9 @@ class HiddenStateError(Exception):
         if self.where is not None:
             text += f" (in {self.where})"
         found = [
-            f"{word} {value}" for word, value in (("expected", self.expected), ("got", self.got)) if value is not None
+            f"{word} {value}"
+            for word, value in (("expected", self.expected), ("got", self.got))
+            if value is not None
         ]
         if found:
             text += ": " + ", ".join(found)
@@ -101,7 +111,7 @@ class DivergedError(HiddenStateError, ArithmeticError):
     The network keeps the best weights so far; ``report`` (set by the training loop) says how far it came.
     """
 
-    report = None
+    report: Any = None
 
 
 class BackendError(HiddenStateError, RuntimeError):

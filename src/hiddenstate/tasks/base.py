@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
 
 from .. import bundle as bundles
 from ..bundle import Bundle
-from ..errors import DivergedError, MissingExtraError, NotFittedError, OptionError
-from ..options import FLAG, InstanceOf, OneOf, Real, Whole, check, option
+from ..errors import (
+    BundleError,
+    DivergedError,
+    HiddenStateError,
+    MissingExtraError,
+    NotFittedError,
+    OptionError,
+)
+from ..options import FLAG, InstanceOf, OneOf, Real, Whole, option
 from ..spec import ModelSpec
 from . import cards
+from .plain import from_plain, to_plain
 
 if TYPE_CHECKING:
     from ..runtime import Model, Pool, Session
@@ -30,8 +39,9 @@ class Prepared:
         job: what the training loop needs (see ``train.Job``).
         codec: JSON-able: how raw values become arrays and back, at prediction time.
         settings: JSON-able: whatever else of the task prediction needs (horizon, class names ...).
-        data: JSON-able: what the network was trained on, for the card: rows, columns, ``sha256`` (``cards.digest``).
-        initial: starting values of some parameters by their full name (an output bias at the log odds, say).
+        data: JSON-able, for the card: what it was trained on (rows, columns, ``sha256`` by ``cards.digest``).
+        initial: starting values of some weights by their full name (an output bias at the log odds, say).
+        metrics: called once the estimator is fitted; returns JSON-able metrics for the card.
     """
 
     spec: ModelSpec
@@ -39,26 +49,26 @@ class Prepared:
     codec: dict[str, Any]
     settings: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
-    initial: Mapping[str, Any] = field(default_factory=dict)
+    initial: Mapping[str, np.ndarray] = field(default_factory=dict)
+    metrics: Callable[[], dict[str, Any]] | None = None
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Estimator(ABC):
     """Base of the task estimators, with the parameters all of them have.
 
-    A task is a dataclass on top of this one: it adds fields (``horizon: int = option(1, Whole(1))``), and scikit-learn's
-    ``clone``, ``GridSearchCV`` and ``Pipeline`` work, because the constructor stores its arguments untouched. Ranges are
-    checked by ``fit``. A task writes:
+    A task is a dataclass on top of this one, ``@dataclass(kw_only=True, eq=False, repr=False)``: it adds
+    fields (``horizon: int = option(1, Whole(1))``), and scikit-learn's ``clone``, ``GridSearchCV`` and
+    ``Pipeline`` work, because the constructor stores its arguments untouched. A task writes:
 
     - ``task``: its name in the bundle;
-    - ``fit(data, ...)``: ``return self._train(self._prepare(...))``;
-    - ``_adopt()``: set learned attributes (``classes_`` ...) from ``self.bundle_`` alone, so that a loaded model and a
-      fitted one are the same thing;
+    - ``fit(data, ...)``: ``check(self)``, make a :class:`Prepared`, ``return self._train(prepared)``;
+    - ``_adopt()``: set what was learned (``classes_`` ...) from ``self.bundle_`` alone, so that a loaded
+      model and a fitted one are the same thing;
     - ``_adapter()``: raw element in, answer out, for streams (``runtime`` describes adapters);
     - ``predict``, ``score`` and what else it offers, with ``self.model_``.
 
-    Learned by ``fit``: ``bundle_`` (the whole model as data), ``report_`` (the training's report; only right after
-    ``fit``, it is not saved), ``n_features_in_`` and ``feature_names_in_`` where they apply.
+    ``fit`` leaves ``bundle_``: the whole trained model as data. Its card holds the history of the training.
 
     Args:
         cell: "rnn", "gru" or "lstm", or another registered cell.
@@ -74,11 +84,12 @@ class Estimator(ABC):
         clip_norm: longest gradient; None: any.
         schedule: of the learning rate: "constant", "cosine", "step" or "plateau".
         warmup_updates: updates over which the learning rate rises at first.
-        validation: share of the data held back to watch for overfitting (the task says how it is cut); None: nothing.
+        validation: share of the data held back to watch for overfitting (the task says how it is cut); None:
+        nothing.
         patience: epochs without improvement after which training stops; None: never.
         max_seconds: training time after which it stops.
         seed: of initial weights, data order and dropout; the same seed gives the same model.
-        checkpoint: a folder to save the training to as it runs, and to resume it from; None: none.
+        checkpoint: a folder to save the training to as it runs, and to resume it from; None: no saving.
         progress: show progress on standard error.
     """
 
@@ -121,7 +132,7 @@ class Estimator(ABC):
         return sorted(f.name for f in fields(cls) if f.init)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The constructor's arguments by name (``deep`` is part of scikit-learn's contract; nothing is nested)."""
+        """The constructor's arguments by name (``deep`` is scikit-learn's; nothing is nested here)."""
         return {name: getattr(self, name) for name in self._parameter_names()}
 
     def set_params(self, **params: Any) -> Self:
@@ -148,10 +159,58 @@ class Estimator(ABC):
     # ---- training
 
     def _train(self, prepared: Prepared) -> Self:
-        """Build the network, train it, and become the fitted estimator."""
-        raise NotImplementedError
+        """Build the network, train it, and become the fitted estimator.
+
+        If training diverges after a good epoch, the estimator is fitted with the best weights all the same,
+        and the error is raised.
+        """
+        nn, train = _torch_wing()
+        names = {f.name for f in fields(train.Config)}
+        config = train.Config(**{key: value for key, value in self.get_params().items() if key in names})
+        with train.seeded(self.seed):
+            module = nn.build(prepared.spec)
+        module.load_state_dict(train.tensors(prepared.initial), strict=False)
+        try:
+            report = train.fit(
+                module, prepared.job, config, checkpoint=self.checkpoint, progress=self.progress
+            )
+        except DivergedError as error:
+            if error.report is not None and error.report.best_epoch is not None:
+                self._become(prepared, train.arrays(module.state_dict()), error.report)
+            raise
+        return self._become(prepared, train.arrays(module.state_dict()), report)
+
+    def _become(self, prepared: Prepared, params: dict[str, np.ndarray], report: Report) -> Self:
+        task = {"name": self.task, "params": to_plain(self._kept_params())} | prepared.settings
+        card = cards.make(prepared.data, seed=self.seed, report=report)
+        self._take(Bundle(prepared.spec, params, codec=prepared.codec, task=task, card=card))
+        if prepared.metrics is not None:
+            card = {**card, "metrics": prepared.metrics()}
+            self.bundle_ = replace(self.bundle_, card=card)
+        return self
+
+    def _kept_params(self) -> dict[str, Any]:
+        """The parameters that say what was trained, not where it ran."""
+        return {
+            key: value for key, value in self.get_params().items() if key not in ("checkpoint", "progress")
+        }
+
+    def _take(self, bundle: Bundle) -> None:
+        self.bundle_ = bundle
+        self._model: Model | None = None
+        self._adopt()
 
     # ---- fitted
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "bundle_" in vars(self)
+
+    def _require_fitted(self) -> None:
+        if not self.__sklearn_is_fitted__():
+            raise NotFittedError(
+                f"this {type(self).__name__} is not trained yet",
+                fix="Call fit, or load a saved one with hs.load",
+            )
 
     @property
     def model_(self) -> Model:
@@ -160,12 +219,18 @@ class Estimator(ABC):
         Raises:
             NotFittedError: before ``fit``.
         """
-        raise NotImplementedError
+        self._require_fitted()
+        if self._model is None:
+            from ..runtime import Model
+
+            self._model = Model(self.bundle_)
+        return self._model
 
     @property
     def card(self) -> dict[str, Any]:
-        """What the model was trained on and how it did: data hash and shape, seed, metrics, time, versions."""
-        raise NotImplementedError
+        """How the model came about: data, seed, metrics, training with its history, versions."""
+        self._require_fitted()
+        return dict(self.bundle_.card)
 
     def stream(self, blob: bytes | None = None) -> Session:
         """One live sequence: ``step(element)`` gives the answer at once; ``blob`` goes on from a snapshot."""
@@ -176,10 +241,63 @@ class Estimator(ABC):
         return self.model_.streams(adapter=self._adapter)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted model to one file; ``hs.load`` reads it back."""
-        raise NotImplementedError
+        """Write the trained model to one file; ``hs.load`` reads it back.
+
+        Raises:
+            NotFittedError: before ``fit``.
+            BundleError: when the file cannot be written; one that was there before stays whole.
+        """
+        self._require_fitted()
+        bundles.save(path, self.bundle_)
 
     @classmethod
     def from_bundle(cls, bundle: Bundle) -> Self:
-        """The fitted estimator a bundle was saved from."""
-        raise NotImplementedError
+        """The trained estimator that a bundle was made from.
+
+        Raises:
+            BundleError: when the bundle is of another task, or its settings do not hold together.
+        """
+        if bundle.task.get("name") != cls.task:
+            raise BundleError("a model of another task", expected=cls.task, got=bundle.task.get("name"))
+        try:
+            estimator = cls().set_params(**from_plain(bundle.task["params"]))
+            estimator._take(bundle)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            raise BundleError(
+                "the settings of the model do not hold together",
+                got=str(error) if isinstance(error, HiddenStateError) else repr(error),
+                fix="The file is damaged, or comes from a newer version of hiddenstate",
+            ) from error
+        return estimator
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and copy: the network is made anew from the bundle."""
+        return vars(self) | ({"_model": None} if "_model" in vars(self) else {})
+
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn asks of an estimator; tasks add their type to it."""
+        from sklearn.utils import InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type=None,
+            target_tags=TargetTags(required=False),
+            input_tags=InputTags(two_d_array=False, allow_nan=True),
+        )
+
+
+_OF_ONE_RUN = ("checkpoint", "progress")
+
+
+def _torch_wing() -> tuple[Any, Any]:
+    """The packages that need torch.
+
+    Raises:
+        MissingExtraError: when torch is not installed.
+    """
+    try:
+        from .. import nn, train
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise MissingExtraError.of("torch", extra="train") from None
+    return nn, train

@@ -3,10 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from typing import Any
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from ..train import Report
+
+
+def make(data: Mapping[str, Any], *, seed: int, report: Report) -> dict[str, Any]:
+    """The card of a training that just ended; metrics are added by the task."""
+    from .. import __version__
+
+    versions = {"hiddenstate": __version__, "python": platform.python_version(), "numpy": np.__version__}
+    return {
+        "data": dict(data),
+        "seed": int(seed),
+        "training": asdict(report),
+        "versions": {**versions, "torch": metadata.version("torch")},
+    }
 
 
 def digest(values: Iterable[Any]) -> str:

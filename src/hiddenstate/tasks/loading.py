@@ -22,7 +22,7 @@ TASKS = {
 
 
 def load(path: str | os.PathLike[str]) -> Estimator | Model | Any:
-    """The trained model in a file: the estimator that was fitted, or a bare ``runtime.Model`` where there is no task.
+    """What was trained and saved: an estimator, or a ``runtime.Model`` where the file names no task.
 
     Needs no torch.
 

@@ -1,12 +1,13 @@
 """The training loop: a torch module, a job and a config in, trained weights and a report out.
 
-``fit(module, job, config)`` is the whole of it. A job (see :class:`Job`) says what the batches of an epoch are, what the
-loss of one is, and how well the module does on held-back data; the loop does the rest: optimiser, learning-rate
-schedule, gradient clipping, truncated backpropagation with carried states, early stopping, best weights, progress,
-interruption, checkpoints. A run that was killed at any moment and resumed ends with the same bits as one left alone.
+``fit(module, job, config)`` is the whole of it. A job (see :class:`Job`) says what the batches of an epoch
+are, what the loss of one is, and how well the module does on held-back data; the loop does the rest:
+optimiser, learning-rate schedule, gradient clipping, truncated backpropagation with carried states, early
+stopping, best weights, progress, interruption, checkpoints. A run that was killed at any moment and resumed
+ends with the same bits as one left alone.
 
-A job needs no torch import of its own: ``tensors`` turns its numpy arrays into torch tensors, and ``losses`` holds the
-loss functions.
+A job needs no torch import of its own: ``tensors`` turns its numpy arrays into torch tensors, and ``losses``
+holds the loss functions.
 """
 
 from . import losses

@@ -1,4 +1,4 @@
-"""What can be done while a network learns: the loop calls these; progress and checkpoints are written with them."""
+"""Calls from the loop while a network learns; progress and checkpoints are written with them."""
 
 from __future__ import annotations
 

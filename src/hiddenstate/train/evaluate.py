@@ -12,7 +12,7 @@ from .job import Job
 
 
 def mean_loss(job: Job, module: nn.Module, batches: Iterable[Any]) -> float:
-    """Mean of ``job.loss`` over ``batches``, each counted by its weight; the state is carried from one to the next.
+    """Mean of ``job.loss`` over ``batches``, each counted by its weight, the state carried between them.
 
     This is what most jobs return from ``validate``: ``return mean_loss(self, module, self.held_back)``.
     """

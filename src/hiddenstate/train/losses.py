@@ -1,7 +1,8 @@
 """Loss functions: mean over what was predicted, and how much that was.
 
-All take a ``mask`` (True where there is a target; None: everywhere), so that padding and missing targets neither count
-nor send gradients back, whatever numbers stand there. Each returns a :class:`Loss` to which the job adds its carried
+All take a ``mask`` (True where there is a target; None: everywhere), so that padding and missing targets
+neither count nor send gradients back, whatever numbers stand there. Each returns a :class:`Loss` to which the
+job adds its carried
 state: ``losses.squared(output, target)._replace(carried=state)``.
 """
 
@@ -17,7 +18,7 @@ from .job import Loss
 
 
 def mean_of(values: Tensor, mask: Tensor | None = None, weights: Tensor | None = None) -> Loss:
-    """Weighted mean of ``values`` where ``mask`` is True (broadcast to their shape); weight 0 where it never is."""
+    """Weighted mean of ``values`` where ``mask`` is True; weight 0 where it never is. Both are broadcast."""
     if mask is None and weights is None:
         return Loss(values.mean() if values.numel() else values.sum(), float(values.numel()))
     weights = torch.ones_like(values) if weights is None else weights.expand_as(values).to(values.dtype)
@@ -62,7 +63,7 @@ def normal(mean: Tensor, scale: Tensor, target: Tensor, mask: Tensor | None = No
 def cross_entropy(
     logits: Tensor, target: Tensor, mask: Tensor | None = None, class_weights: Tensor | None = None
 ) -> Loss:
-    """Negative log-likelihood, in nats, of classes ``target [...]`` (whole numbers) under ``logits [..., C]``.
+    """Negative log-likelihood in nats of classes ``target [...]`` (whole numbers) under ``logits [..., C]``.
 
     ``class_weights [C]`` weigh each target by its class, in the mean as well as in its weight.
     """
@@ -75,5 +76,5 @@ def cross_entropy(
 
 
 def _known(target: Tensor, mask: Tensor | None) -> Tensor:
-    """Zero where there is no target: ``inf`` or NaN there would still reach the gradient through ``0 * inf``."""
+    """Zero where there is no target: NaN or infinity there would reach the gradient as ``0 * inf``."""
     return target if mask is None else torch.where(mask, target, torch.zeros_like(target))

@@ -18,9 +18,10 @@ class Report:
         seconds: training time, over all resumed parts.
         best_epoch: number of the best epoch, from 1; None when none was finished.
         best_score: its score: the validation score, or the mean training loss where nothing is held back.
-        history: one record per epoch: ``epoch``, ``updates``, ``loss``, ``validation`` (or None), ``learning_rate``,
-            ``gradient_norm`` and ``gradient_norm_max`` (2-norm before clipping: mean and largest of the epoch),
-            ``clipped`` (share of updates that were), ``seconds``.
+        history: one record per epoch: ``epoch``, ``updates``, ``loss``, ``validation`` (or None),
+        ``learning_rate``,
+            ``gradient_norm`` and ``gradient_norm_max`` (2-norm before clipping: mean and largest of the
+            epoch), ``clipped`` (share of updates that were), ``seconds``.
         resumed: whether it went on from a checkpoint.
     """
 
