@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-from .errors import BundleError
+from .errors import BundleError, HiddenStateError
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
@@ -26,36 +28,48 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
         >>> (folder / "a.bin").read_bytes()
         b'new'
     """
+    with replacing(path, error=BundleError) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str], *, error: type[HiddenStateError]) -> Iterator[BinaryIO]:
+    """A file to write into that takes the name ``path`` when the block ends well, as `write_atomic` says.
+
+    Raises:
+        HiddenStateError: as ``error``, when the file cannot be written.
+    """
     try:
         target = Path(os.path.realpath(path))
         if target.exists() and not target.is_file():  # a rename would replace a device file like /dev/full
             raise OSError("a folder or a device stands there")
-        _replace(target, data)
+        with _temporary_beside(target) as file:
+            yield file
         _sync_folder(target.parent)
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        raise BundleError(
+    except HiddenStateError:
+        raise
+    except (OSError, ValueError) as cause:  # ValueError: a null byte in the path
+        raise error(
             "cannot write the file",
             where=path,
-            got=getattr(error, "strerror", None) or str(error),
+            got=getattr(cause, "strerror", None) or str(cause),
             fix="Check that the folder exists, can be written to and has free space",
-        ) from error
+        ) from cause
 
 
-def _replace(target: Path, data: bytes) -> None:
+@contextlib.contextmanager
+def _temporary_beside(target: Path) -> Iterator[BinaryIO]:
+    """A file that replaces ``target`` when the block ends well and is gone when it does not."""
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     try:
-        _write_synced(temporary, data)
+        with open(temporary, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, target)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
-
-
-def _write_synced(path: Path, data: bytes) -> None:
-    with open(path, "xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..errors import DataError
+from hiddenstate.errors import DataError
 from .blocks import Block, lines_of
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import DataError
+from hiddenstate.errors import DataError
 from .jsonl import column_of, frame_of_records
 from .table import Table
 
@@ -24,7 +24,7 @@ def from_memory(source: Any) -> Table:
     if isinstance(source, np.ndarray):
         table = _from_array(source)
     elif isinstance(source, Mapping):
-        table = _from_columns(source)
+        table = from_columns(source)
     elif isinstance(source, Sequence) and not isinstance(source, (str, bytes)):
         table = _from_list(list(source))
     else:
@@ -57,7 +57,8 @@ def _from_array(array: np.ndarray) -> Table:
     )
 
 
-def _from_columns(columns: Mapping[Any, Any]) -> Table:
+def from_columns(columns: Mapping[Any, Any]) -> Table:
+    """A table from a dict of columns (lists, arrays or series) of equal length."""
     import polars as pl
 
     where = "columns"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import DataError, OptionError
+from hiddenstate.errors import DataError, OptionError
 from . import delimited, memory
 from .blocks import OPENERS, blocks, opened
 from .jsonl import frame_of_documents, frames_of_lines

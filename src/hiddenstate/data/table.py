@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import DataError
+from hiddenstate.errors import DataError
 from . import columns
 
 if TYPE_CHECKING:
