@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,10 @@ class Kernel:
         new = type(state)(*(np.empty(value.shape, value.dtype) for value in state))
         native.step(self._plan, x, *_pair(state), *_pair(new))
         return new
+
+    def bind(self, x: Array, state: Any, out: Any) -> Callable[[], None]:
+        """A step on fixed arrays, without a Python frame around the kernel."""
+        return partial(native.step, self._plan, x, *_pair(state), *_pair(out))
 
     def record(self, call: Call) -> Recording:
         """The scan with its activations, and the way back."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from hiddenstate import cells
@@ -201,6 +201,26 @@ class Layer:
         if self._kernel is not None:
             return self._kernel.step(x, state)
         return self.cell.step(check.namespace(x), self.params, x, state)[0]
+
+    def bind(self, x: Array, state: Any, out: Any) -> Callable[[], Any]:
+        """``step`` on fixed numpy arrays: every call of the result reads ``x`` and ``state`` and fills ``out``.
+
+        Args:
+            x: input ``[B, I]``.
+            state: record of ``[B, *]`` arrays.
+            out: record like ``state``, sharing no memory with it.
+
+        Returns:
+            What to call, as often as wanted; errors of shape or dtype come with the first call.
+        """
+        if self._kernel is not None:
+            return self._kernel.bind(x, state, out)
+
+        def run() -> None:
+            for target, value in zip(out, self.step(x, state), strict=True):
+                target[...] = value
+
+        return run
 
 
 def _kernel_of(cell: Cell, params: Mapping[str, Array], sizes: Sizes, backend: Backend) -> Any:
