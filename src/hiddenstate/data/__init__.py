@@ -1,10 +1,10 @@
 """Files and objects in memory to tables, tables to series, series to batches; and answers back to files.
 
-    read, read_chunks, read_text   a file, standard input or a frame -> Table (or its text)
-    group, regular                 Table -> Series, in time order, on a regular grid
-    cut_in_time, split             train, validation and test parts
-    buckets, pad, pack_lanes ...   sequences of unequal length -> arrays
-    write                          columns -> a file, completely or not at all
+read, read_chunks, read_text   a file, standard input or a frame -> Table (or its text)
+group, regular                 Table -> Series, in time order, on a regular grid
+cut_in_time, split             train, validation and test parts
+buckets, pad, pack_lanes ...   sequences of unequal length -> arrays
+write                          columns -> a file, completely or not at all
 """
 
 from __future__ import annotations

@@ -25,7 +25,9 @@ class Lanes(NamedTuple):
     resets: np.ndarray
 
 
-def buckets(lengths: Sequence[int] | np.ndarray, *, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+def buckets(
+    lengths: Sequence[int] | np.ndarray, *, batch_size: int, seed: int, epoch: int
+) -> list[np.ndarray]:
     """Batches of sequences of like length, in an order that depends on ``seed`` and ``epoch`` alone.
 
     Args:
@@ -70,7 +72,9 @@ def pad(sequences: Sequence[np.ndarray], *, value: float = 0) -> tuple[np.ndarra
     arrays = [np.asarray(sequence) for sequence in sequences]
     if not arrays or any(array.ndim == 0 or array.shape[1:] != arrays[0].shape[1:] for array in arrays):
         shapes = sorted({array.shape[1:] for array in arrays})
-        raise ShapeError("sequences of different kinds in a batch", expected="one shape after the time axis", got=shapes)
+        raise ShapeError(
+            "sequences of different kinds in a batch", expected="one shape after the time axis", got=shapes
+        )
     lengths = np.array([len(array) for array in arrays], dtype=np.int64)
     dtype = np.result_type(*arrays)
     batch = np.full((int(lengths.max()), len(arrays), *arrays[0].shape[1:]), value, dtype=dtype)

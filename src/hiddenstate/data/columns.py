@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hiddenstate.errors import DataError
+
 from .times import epoch_to_times, parse_times
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hiddenstate.errors import DataError
+
 from .blocks import MAX_LINE_BYTES, Block, lines_of
 
 if TYPE_CHECKING:

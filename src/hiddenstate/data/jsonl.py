@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from hiddenstate.errors import DataError
+
 from .blocks import Block, lines_of
 
 if TYPE_CHECKING:

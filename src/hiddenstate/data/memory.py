@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hiddenstate.errors import DataError
+
 from .jsonl import column_of, frame_of_records
 from .table import Table
 
@@ -95,7 +96,7 @@ def _from_foreign(source: Any) -> Table:
 
     if isinstance(source, pl.DataFrame):
         return Table(source, where="frame")
-    known = nw.from_native(source, pass_through=True, allow_series=True)
+    known = nw.from_native(_with_index(source), pass_through=True, allow_series=True)
     if isinstance(known, nw.LazyFrame):
         known = known.collect()
     if isinstance(known, nw.Series):
@@ -111,6 +112,12 @@ def _from_foreign(source: Any) -> Table:
         expected="a path, a frame (pandas, polars, Arrow), a numpy array, a dict of columns or a list",
         got=type(source).__name__,
     )
+
+
+def _with_index(source: Any) -> Any:
+    """A pandas object with its index as columns where that has a name: often it holds the time stamps."""
+    names = getattr(getattr(source, "index", None), "names", None)
+    return source.reset_index() if names and None not in names else source
 
 
 def _from_narwhals(series: Any, name: str) -> pl.Series:
@@ -156,6 +163,6 @@ def _plain(value: Any) -> Any:
         return None if np.isnat(value) else value.astype("datetime64[us]").item()
     if isinstance(value, np.generic):
         return value.item()
-    if type(value).__name__ in ("NAType", "NaTType"):
+    if type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value):
         return None
     return value

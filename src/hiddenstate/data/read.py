@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hiddenstate.errors import DataError, OptionError
+
 from . import delimited, memory
 from .blocks import OPENERS, blocks, opened
 from .jsonl import frame_of_documents, frames_of_lines

@@ -93,14 +93,18 @@ def group(
         [('b', [7.0, 5.0]), ('a', [6.0])]
     """
     if duplicates not in DUPLICATES:
-        raise OptionError("unknown treatment", where="duplicates", expected=f"one of {DUPLICATES}", got=duplicates)
+        raise OptionError(
+            "unknown treatment", where="duplicates", expected=f"one of {DUPLICATES}", got=duplicates
+        )
     kept = _columns(table, columns, {id, time})
     stamps = None if time is None else table.times(time, form=time_format)
     parts = _parts(table, id)
     series, unsorted, dropped = [], 0, 0
     for name, rows in parts:
         where = table.where if id is None else f"{table.where}, series {name!r}"
-        one = Series(name, None if stamps is None else stamps[rows], {k: v[rows] for k, v in kept.items()}, rows, where)
+        one = Series(
+            name, None if stamps is None else stamps[rows], {k: v[rows] for k, v in kept.items()}, rows, where
+        )
         if stamps is not None:
             one, moved = _sorted(one)
             unsorted += moved
@@ -151,10 +155,14 @@ def regular(series: Series, frequency: Frequency | None = None) -> Series:
             got=f"{series.time[at]} followed by {series.time[at + 1]}",
             fix="Correct the time stamps, or cut the series in two",
         )
-    return _spread(series, positions, np.concatenate([series.time[:1], frequency.advance(series.time[0], length - 1)]))
+    return _spread(
+        series, positions, np.concatenate([series.time[:1], frequency.advance(series.time[0], length - 1)])
+    )
 
 
-def _columns(table: Table, wanted: Sequence[str] | Mapping[str, str] | None, keys: set) -> dict[str, np.ndarray]:
+def _columns(
+    table: Table, wanted: Sequence[str] | Mapping[str, str] | None, keys: set
+) -> dict[str, np.ndarray]:
     if isinstance(wanted, Mapping):
         convert = {"numbers": table.numbers, "text": table.text, "time": table.times}
         return {name: convert[kind](name) for name, kind in wanted.items()}

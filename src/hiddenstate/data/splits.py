@@ -112,7 +112,9 @@ def _codes(values: Sequence | np.ndarray) -> np.ndarray:
     return np.array([known.setdefault(value, len(known)) for value in values], dtype=np.int64)
 
 
-def _split_classes(classes: np.ndarray, validation: float, test: float, rng: np.random.Generator) -> np.ndarray:
+def _split_classes(
+    classes: np.ndarray, validation: float, test: float, rng: np.random.Generator
+) -> np.ndarray:
     """The part of each sequence: 0 training, 1 validation, 2 test.
 
     Sequences are laid out class by class, each class shuffled, and dealt out at even distances along that line: every
@@ -139,7 +141,9 @@ def _split_groups(groups: np.ndarray, validation: float, test: float, rng: np.ra
     sizes = np.bincount(groups)
     wanted = np.array([1 - validation - test, validation, test]) * len(groups)
     if len(sizes) < (wanted > 0).sum():
-        raise DataError("fewer groups than parts", where="groups", expected=int((wanted > 0).sum()), got=len(sizes))
+        raise DataError(
+            "fewer groups than parts", where="groups", expected=int((wanted > 0).sum()), got=len(sizes)
+        )
     filled = np.zeros(3)
     part_of = np.zeros(len(sizes), dtype=np.int64)
     order = rng.permutation(len(sizes))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hiddenstate.errors import DataError
+
 from . import columns
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Table:
         notes: what was decided about the data while reading, one sentence each.
 
     Example:
+        >>> from hiddenstate.data import read
         >>> table = read({"day": ["2024-01-01", "2024-01-02"], "price": ["1.5", ""]})
         >>> table.kind("day"), table.column("price").tolist()
         ('time', [1.5, nan])

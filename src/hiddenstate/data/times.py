@@ -7,18 +7,24 @@ the day or the month are ambiguous and need their form.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from hiddenstate.errors import DataError
 
 if TYPE_CHECKING:
     import polars as pl
 
 ISO = (
-    r"^(?<year>\d{4})(?:[-/.](?<month>\d{1,2})(?:[-/.](?<day>\d{1,2})"
-    r"(?:[T ](?<hour>\d{1,2}):(?<minute>\d{2})(?::(?<second>\d{2})(?:[.,](?<fraction>\d{1,9}))?)?"
-    r"\s?(?<zone>Z|z|[+-]\d{2}:?\d{2})?)?)?|-?Q(?<quarter>[1-4]))$"
+    r"^(?P<year>\d{4})(?:[-/.](?P<month>\d{1,2})(?:[-/.](?P<day>\d{1,2})"
+    r"(?:[T ](?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?"
+    r"\s?(?P<zone>Z|z|[+-]\d{2}:?\d{2})?)?)?|-?Q(?P<quarter>[1-4]))$"
 )
+
+_ISO = re.compile(ISO)
 
 EPOCH_UNITS = (
     (10**9, 10**11, "s"),
@@ -47,6 +53,39 @@ def parse_times(words: pl.Series, form: str | None = None) -> tuple[pl.Series, i
     if zones.any() and not (zones | words.is_null()).all():
         return times, _first(~zones & words.is_not_null())
     return times, _first(words.is_not_null() & times.is_null())
+
+
+def parse_time(value: Any) -> np.datetime64:
+    """One time stamp (text, ``datetime``, ``date`` or ``datetime64``) as microseconds, as `parse_times` reads it.
+
+    Raises:
+        DataError: it is none.
+    """
+    if isinstance(value, np.datetime64) and not np.isnat(value):
+        return value.astype("datetime64[us]")
+    match = _ISO.match(value.strip()) if isinstance(value, str) else None
+    try:
+        if match:
+            value = _datetime(match)
+        if isinstance(value, datetime):
+            value = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+        if isinstance(value, date):
+            return np.datetime64(value, "us")
+    except (ValueError, OverflowError):
+        pass
+    raise DataError(
+        "unreadable time stamp", expected="ISO 8601 such as 2024-01-31T12:00", got=repr(value)[:60]
+    )
+
+
+def _datetime(match: re.Match[str]) -> datetime:
+    part = match.groupdict()
+    month = part["month"] or (1 if not part["quarter"] else 3 * int(part["quarter"]) - 2)
+    rest = [int(part[name] or 0) for name in ("hour", "minute", "second")]
+    micros = int((part["fraction"] or "0").ljust(6, "0")[:6])
+    zone = (part["zone"] or "+0000").replace(":", "").upper().replace("Z", "+0000")
+    offset = timedelta(hours=int(zone[1:3]), minutes=int(zone[3:5])) * (-1 if zone[0] == "-" else 1)
+    return datetime(int(part["year"]), int(month), int(part["day"] or 1), *rest, micros) - offset
 
 
 def epoch_to_times(values: np.ndarray) -> np.ndarray:

@@ -53,10 +53,15 @@ def write(
     format = format or ("csv" if target is None else FORMATS.get(target.suffix.lower(), target.suffix))
     if format not in WRITABLE:
         raise OptionError(
-            "cannot write this format", where=path, expected="a name that ends in .csv, .jsonl or .parquet", got=format
+            "cannot write this format",
+            where=path,
+            expected="a name that ends in .csv, .jsonl or .parquet",
+            got=format,
         )
     parts = [data] if isinstance(data, (Table, Mapping)) else data
-    frames = (_spelled(part.to_polars() if isinstance(part, Table) else _frame(part), format) for part in parts)
+    frames = (
+        _spelled(part.to_polars() if isinstance(part, Table) else _frame(part), format) for part in parts
+    )
     if target is None:
         _write_stdout(frames, format)
         return
@@ -114,7 +119,9 @@ def _spelled(frame: pl.DataFrame, format: str) -> pl.DataFrame:
         return frame
     nested = next((name for name, dtype in frame.schema.items() if dtype.is_nested()), None)
     if nested is not None and format == "csv":
-        raise DataError("a column of lists cannot be written as CSV", where=f"column '{nested}'", fix="Write .jsonl")
+        raise DataError(
+            "a column of lists cannot be written as CSV", where=f"column '{nested}'", fix="Write .jsonl"
+        )
     stamps = [name for name, dtype in frame.schema.items() if dtype.is_temporal()]
     return frame.with_columns(_iso(frame[name]) for name in stamps)
 
