@@ -203,7 +203,7 @@ class Layer:
         return self.cell.step(check.namespace(x), self.params, x, state)[0]
 
     def bind(self, x: Array, state: Any, out: Any) -> Callable[[], Any]:
-        """``step`` on fixed numpy arrays: every call of the result reads ``x`` and ``state`` and fills ``out``.
+        """``step`` on fixed numpy arrays: each call of it reads ``x`` and ``state`` and fills ``out``.
 
         Args:
             x: input ``[B, I]``.

@@ -19,7 +19,7 @@ def stack(
     directions: int = 1,
     state: Any = None,
     dropout: Callable[[Array], Array] | None = None,
-) -> tuple[Float[Array, "T B D*R"], Any]:
+) -> tuple[Float[Array, "T B DR"], Any]:
     """Runs layers on top of one another, each reading the joined outputs of both directions of the one below.
 
     Args:
