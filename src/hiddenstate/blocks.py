@@ -4,7 +4,7 @@
 kernels. What differs between the two is handed in as ``ops``; everything else uses the namespace ``ops.xp``.
 
 Every operation here treats rows independently and sums over time in order, one step after the other. With
-kernels of that kind behind ``ops`` a whole sequence, chunks of it and single steps therefore give the same bits.
+such kernels behind ``ops`` a whole sequence, chunks of it and single steps therefore give the same bits.
 """
 
 from __future__ import annotations
@@ -180,7 +180,9 @@ def pool(
     if block.how == "max":
         lowest = xp.full((1, 1), -xp.inf, dtype=dtype, device=x.device)
         before = xp.where((carried > 0)[:, None], value, lowest)
-        best = xp.max(xp.concat([before[None], xp.where(mask, x, lowest[None])], axis=0), axis=0)
+        best = (
+            xp.max(xp.concat([before[None], xp.where(mask, x, lowest[None])], axis=0), axis=0) + 0.0
+        )  # no -0
         value = xp.where((count > 0)[:, None], best, xp.zeros_like(value))
     elif time:
         value = xp.where((fresh > 0)[:, None], _last(xp, x, lengths), value)

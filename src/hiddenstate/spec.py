@@ -211,6 +211,14 @@ class ModelSpec:
         """Whether the model can run one step at a time (no block looks into the future)."""
         return not any(block.bidirectional for block in self.recurrent)
 
+    @property
+    def pooled(self) -> bool:
+        """Whether a whole sequence gets one output, not every step."""
+        nodes = {node.name: node.kind for node in self.inputs}
+        for block in self.blocks:
+            nodes[block.name] = "pooled" if _pooled(block, nodes) else "numbers"
+        return nodes[self.blocks[-1].name] == "pooled"
+
     def to_json(self) -> dict[str, Any]:
         """Plain data: dicts, lists, strings and numbers."""
         return {

@@ -1,0 +1,160 @@
+"""One step of a model for a fixed number of rows, compiled to a list of calls on fixed arrays.
+
+Walking the spec for every element would cost more than the arithmetic of a small model. A ``Stepper`` walks
+it once: every block becomes calls whose arguments are already in place. The equations stay those of
+``blocks``; only pools and activations are said again here, for one step, and the contract tests hold both
+to the same bits.
+
+The state is kept twice: a step reads one side and writes the other, so that no call overwrites what it
+    still reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from hiddenstate import native
+from hiddenstate.blocks import ModelState, norm
+from hiddenstate.spec import (
+    Add,
+    Block,
+    Concat,
+    Dropout,
+    Embed,
+    Linear,
+    ModelSpec,
+    Norm,
+    Pool,
+    Recurrent,
+    sources_of,
+)
+from hiddenstate.types import Array
+
+from .ops import NumpyOps
+
+Call = Callable[[], Any]
+Sides = tuple[ModelState, ModelState]
+
+
+class Stepper:
+    """One step of a model over fixed arrays.
+
+    Args:
+        spec: a streamable model.
+        params: its weights.
+        ops: its prepared weights.
+        sides: two states of the same ``rows`` rows.
+        rows: number of sequences, B.
+
+    Attributes:
+        inputs: arrays to fill before a step, by input name: ``[B, size]`` float32, or ``[B]`` int64 ids.
+        sides: the two states.
+    """
+
+    def __init__(
+        self, spec: ModelSpec, params: Mapping[str, np.ndarray], ops: NumpyOps, sides: Sides, rows: int
+    ) -> None:
+        self._spec, self._params, self._ops, self._rows = spec, params, ops, rows
+        self._sizes = spec.sizes()
+        self.sides = sides
+        self.inputs: dict[str, np.ndarray] = {
+            node.name: np.zeros(rows, np.int64)
+            if node.kind == "ids"
+            else np.zeros((rows, node.size), np.float32)
+            for node in spec.inputs
+        }
+        self._programs = (self._compile(sides[0], sides[1]), self._compile(sides[1], sides[0]))
+
+    def run(self, side: int) -> np.ndarray:
+        """Steps all rows from ``sides[side]`` to the other side.
+
+        Returns:
+            Output ``[B, size]``: an array that the next step overwrites.
+        """
+        calls, output = self._programs[side]
+        for call in calls:
+            call()
+        return output
+
+    def _compile(self, before: ModelState, after: ModelState) -> tuple[list[Call], np.ndarray]:
+        """All calls from one side to the other, and where they leave the output."""
+        nodes: dict[str, np.ndarray] = dict(self.inputs)
+        calls: list[Call] = []
+        for block in self._spec.blocks:
+            sources = [nodes[source] for source in sources_of(block)]
+            if isinstance(block, Recurrent):
+                nodes[block.name], new = self._recurrent(
+                    block, sources[0], before[block.name], after[block.name]
+                )
+            elif isinstance(block, Pool):
+                nodes[block.name], new = _pool(block, sources[0], before[block.name], after[block.name])
+            elif isinstance(block, Dropout):
+                nodes[block.name], new = sources[0], []
+            else:
+                nodes[block.name] = np.empty((self._rows, self._sizes[block.name]), np.float32)
+                new = self._stateless(block, sources, nodes[block.name])
+            calls += new
+        return calls, nodes[self._spec.blocks[-1].name]
+
+    def _recurrent(self, block: Recurrent, x: Array, before: Any, after: Any) -> tuple[Array, list[Call]]:
+        """One call a layer; a layer's output is its new state ``h``, read where it lies."""
+        calls = []
+        for index, (layer,) in enumerate(self._ops.layers[block.name]):
+            old, new = (type(side)(*(value[index] for value in side)) for side in (before, after))
+            calls.append(layer.bind(x, old, new))
+            x = new.h
+        return x, calls
+
+    def _stateless(self, block: Block, sources: list[Array], out: Array) -> list[Call]:
+        x = sources[0]
+        if isinstance(block, Embed):
+            return [partial(np.take, self._params[f"{block.name}.weight"], x, 0, out, "clip")]
+        if isinstance(block, Linear):
+            return [partial(native.linear, self._ops.linears[block.name], x, out), *_activation(block, out)]
+        if isinstance(block, Concat):
+            return [partial(np.concatenate, sources, axis=-1, out=out)]
+        if isinstance(block, Add):
+            return [
+                partial(np.copyto, out, x),
+                *(partial(np.add, out, source, out) for source in sources[1:]),
+            ]
+        if isinstance(block, Norm):
+            weight, bias = (self._params[f"{block.name}.{name}"] for name in ("weight", "bias"))
+            return [lambda: np.copyto(out, norm(np, weight, bias, x, eps=block.eps))]
+        raise TypeError(f"no step for {type(block).__name__}")
+
+
+def _activation(block: Linear, x: Array) -> list[Call]:
+    """``blocks.activate`` in place."""
+    if block.activation == "tanh":
+        return [partial(np.tanh, x, x)]
+    if block.activation == "relu":
+        negative = np.empty(x.shape, bool)
+        return [partial(np.less_equal, x, 0, negative), partial(np.copyto, x, 0, where=negative)]
+    return []
+
+
+def _pool(block: Pool, x: Array, before: Any, after: Any) -> tuple[Array, list[Call]]:
+    """``blocks.pool`` for one step, which every row takes."""
+    count = partial(np.add, before.count, 1, after.count)
+    if block.how == "last":
+        return after.value, [count, partial(np.copyto, after.value, x)]
+    if block.how == "max":
+        return after.value, [count, lambda: _pool_max(x, before, after)]
+    out, exact = np.empty(x.shape, np.float32), np.empty(x.shape, np.float64)
+    return out, [
+        count,
+        partial(np.add, before.value, x, after.value),
+        partial(np.divide, after.value, after.count[:, None], exact),
+        partial(np.copyto, out, exact, "same_kind"),
+    ]
+
+
+def _pool_max(x: Array, before: Any, after: Any) -> None:
+    np.copyto(after.value, x)
+    np.maximum(before.value, x, out=after.value, where=(before.count > 0)[:, None])
+    np.add(after.value, 0.0, after.value)  # no -0
