@@ -81,6 +81,25 @@ def call(
     return Call(x, state, lengths, resets, rest, reverse)
 
 
+def step(cell: Cell, sizes: Sizes, dtype: Any, x: Array, state: Any) -> None:
+    """Check the arguments of one step against the layer.
+
+    Raises:
+        ShapeError: ``x`` does not fit.
+        StateError: ``state`` does not fit.
+    """
+    array(x, (None, sizes.input_size), "x", dtype)
+    wanted = cell.state_shapes(x.shape[0], sizes.hidden_size, proj_size=sizes.proj_size)
+    record(state, wanted, "state", dtype)
+
+
+def other_state(state: Any, wanted: type, where: str) -> StateError:
+    """The error for a state of the wrong type."""
+    name, got = wanted.__name__, type(state).__name__
+    fix = f"Wrap the arrays: {name}({', '.join(wanted._fields)})"  # pyright: ignore[reportAttributeAccessIssue]
+    return StateError("not the state of this cell", where=where, expected=name, got=got, fix=fix)
+
+
 def array(value: Any, wanted: tuple[int | None, ...], where: str, dtype: Any) -> None:
     """Check shape (None: any length) and dtype (None: any).
 
@@ -107,10 +126,7 @@ def record(state: Any, wanted: Any, where: str, dtype: Any) -> None:
         StateError: naming the argument and the field.
     """
     if type(state) is not type(wanted):
-        name = type(wanted).__name__
-        fix = f"Wrap the arrays: {name}({', '.join(wanted._fields)})"
-        got = type(state).__name__
-        raise StateError("not the state of this cell", where=where, expected=name, got=got, fix=fix)
+        raise other_state(state, type(wanted), where)
     for field, shape in wanted._asdict().items():
         try:
             array(getattr(state, field), shape, f"{where}.{field}", dtype)

@@ -197,9 +197,13 @@ class Layer:
 
         Raises:
             ShapeError: an array's shape or dtype does not fit.
+            StateError: ``state`` is not the record of this cell.
         """
+        if type(state) is not self.cell.State:
+            raise check.other_state(state, self.cell.State, "state")
         if self._kernel is not None:
             return self._kernel.step(x, state)
+        check.step(self.cell, self.sizes, self.dtype, x, state)
         return self.cell.step(check.namespace(x), self.params, x, state)[0]
 
     def bind(self, x: Array, state: Any, out: Any) -> Callable[[], Any]:
