@@ -1,4 +1,4 @@
-"""The contracts on every instruction set that this processor runs; it is chosen at import, so in other processes."""
+"""The contracts on every instruction set of this processor; it is chosen at import, so in other processes."""
 
 import os
 import subprocess
