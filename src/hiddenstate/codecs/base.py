@@ -6,6 +6,8 @@ import math
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
+import numpy as np
+
 from hiddenstate.errors import DataError, NotFittedError, SpecError
 
 MAX_ENTRIES = 1 << 24
@@ -131,13 +133,13 @@ def number_of(value: Any) -> float:
 
 
 def text_of(value: Any) -> str | None:
-    """One raw value as text, None when missing; whole numbers without a fraction (7.0 is "7"), as in tables."""
+    """One raw value as text, None when missing; whole numbers without a fraction: 7.0 is "7"."""
     if value is None or isinstance(value, str):
         return value or None
-    if isinstance(value, float) or hasattr(value, "dtype"):
-        value = value.item() if hasattr(value, "item") else value
-        if value != value:
-            return None
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value != value:
+        return None
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:

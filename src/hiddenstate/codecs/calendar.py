@@ -34,9 +34,9 @@ FIELDS = {
 class Calendar(Codec):
     """Time stamps as ``sin(2 pi k / n), cos(2 pi k / n)`` for each field with value k out of n.
 
-    Fields: second (of the minute), time_of_day (in minutes), weekday, day (of the month), day_of_year, month. `fit`
-    takes those that change between steps of the series and have gone round at least once in it: what was seen for
-    part of a circle only cannot be carried over to the rest.
+    Fields: second (of the minute), time_of_day (in minutes), weekday, day (of the month), day_of_year,
+    month. `fit` takes those that change between steps of the series and have gone round at least once in
+    it: what was seen for part of a circle only cannot be carried over to the rest.
 
     Args:
         fields: the fields to use; None: chosen by `fit`.
@@ -71,7 +71,8 @@ class Calendar(Codec):
         """Choose the fields, unless they were given.
 
         Args:
-            times: ``[N]`` ``datetime64[us]`` of one or many series; whole numbers have no calendar (no fields).
+            times: ``[N]`` ``datetime64[us]`` of one or many series; whole numbers have no calendar (no
+                fields).
             frequency: step of the series; None: inferred from all time stamps.
         """
         times = np.unique(times)

@@ -18,8 +18,8 @@ class Categories(Codec):
     """Values out of a list, as ids. Values are compared as text, so that 7, 7.0 and "7" are one category.
 
     Args:
-        unknown: "index": id 0 stands for every value that was not seen, and for a missing one; "error": there is no
-            such id (for labels), and an unseen value is a `DataError`.
+        unknown: "index": id 0 stands for every value that was not seen, and for a missing one; "error":
+            there is no such id (for labels), and an unseen value is a `DataError`.
 
     Attributes:
         known_: the categories, sorted; the first has id 1 ("index") or 0 ("error").

@@ -14,8 +14,8 @@ from .base import Codec, Fields, not_fitted, number_of
 class ForwardFill(Codec):
     """Columns of numbers with each missing value replaced by the last one before it in its column.
 
-    Before the first value of a column stands its training mean. What was missing is ``np.isnan`` of the input: give
-    that mask to the network beside the filled values, and it can tell them apart.
+    Before the first value of a column stands its training mean. What was missing is ``np.isnan`` of the
+    input: give that mask to the network beside the filled values, and it can tell them apart.
 
     Attributes:
         means_: ``[F]``, what stands before the first value of each column.

@@ -29,12 +29,13 @@ class Numbers(Codec):
     none      x             0                 1
     ========  ============  ================  =====================================================
 
-    The scale of a constant column is 1. "log" is for counts and amounts from 0 upwards; a negative value is an error.
+    The scale of a constant column is 1. "log" is for counts and amounts from 0 upwards; a negative value is
+    an error.
 
     Args:
         how: one of the rows above.
-        per_series: learn shift and scale for each series (``ids`` in `fit`); a series that was not seen, or whose
-            values were all missing, takes those of all series together. `learn` adds a series later.
+        per_series: learn shift and scale for each series (``ids`` in `fit`); a series that was not seen, or
+            whose values were all missing, takes those of all series together. `learn` adds a series later.
 
     Attributes:
         affine_: shift and scale over all series.
@@ -47,7 +48,6 @@ class Numbers(Codec):
     """
 
     kind = "numbers"
-    size = 1
 
     def __init__(self, how: str = "standard", *, per_series: bool = False) -> None:
         if how not in HOWS:
@@ -56,6 +56,11 @@ class Numbers(Codec):
         self.per_series = per_series
         self.affine_: Affine | None = None
         self.series_: dict[str, Affine] = {}
+
+    @property
+    def size(self) -> int:
+        """One number for each value."""
+        return 1
 
     @property
     def link(self) -> str:
@@ -95,7 +100,7 @@ class Numbers(Codec):
         return self
 
     def learn(self, id: str, values: Any) -> Numbers:
-        """A codec that also knows the series ``id``, from its first values, say; all missing: as an unknown one."""
+        """A codec that also knows the series ``id``, from its first values, say; none present: as unknown."""
         numbers = self._linked(values)
         grown = copy.copy(self)
         if not np.isnan(numbers).all():
@@ -105,8 +110,8 @@ class Numbers(Codec):
     def affine(self, id: str | None = None) -> Affine:
         """Shift and scale of a series: ``g(x) = shift + scale * y``.
 
-        A location decodes with both, a width (standard deviation of a Gaussian, say) with the scale alone; after that
-        ``log`` still has to be undone (`unlink`), which quantiles survive and moments do not.
+        A location decodes with both, a width (standard deviation of a Gaussian, say) with the scale alone;
+        after that ``log`` still has to be undone (`unlink`), which quantiles survive and moments do not.
         """
         if self.affine_ is None:
             raise not_fitted(self)

@@ -66,11 +66,11 @@ class _Vocabulary(Codec):
 
 
 class Characters(_Vocabulary):
-    """Text as one id for each character (Unicode code point); nothing is changed, so decoding gives the same text.
+    """Text as one id for each character (Unicode code point); decoding gives the same text back.
 
     Attributes:
-        symbols_: the characters of the training text, sorted; the first has id 1. An unknown one is 0 and decodes to
-            U+FFFD.
+        symbols_: the characters of the training text, sorted; the first has id 1. An unknown one is 0 and
+            decodes to U+FFFD.
 
     Example:
         >>> codec = Characters().fit("abba")
@@ -119,14 +119,15 @@ class Words(_Vocabulary):
     """Text as one id for each word, punctuation mark and line break.
 
     Args:
-        split: "words": runs of letters, digits and marks of any script, with apostrophes inside ("don't"); any other
-            visible character is a word of its own. "spaces": whatever stands between white space, for text that is
-            already cut into words. A line break is a word in both.
+        split: "words": runs of letters, digits and marks of any script, with apostrophes inside ("don't");
+            any other visible character is a word of its own. "spaces": whatever stands between white space,
+            for text that is already cut into words. A line break is a word in both.
         lower: whether capital and small letters are one.
         max_size: most frequent words to keep, all others are unknown; ties go in the order of the alphabet.
 
     Attributes:
-        symbols_: the words, most frequent first; the first has id 1. An unknown one is 0 and decodes to U+FFFD.
+        symbols_: the words, most frequent first; the first has id 1. An unknown one is 0 and decodes to
+            U+FFFD.
 
     Example:
         >>> codec = Words(lower=True).fit("The cat. The dog!")
@@ -173,7 +174,7 @@ class Words(_Vocabulary):
         return self._encoded(self.tokens(values))
 
     def decode(self, array: Iterable[int]) -> str:
-        """Ids as a text: words with spaces between, closing punctuation and line breaks without (split "words")."""
+        """Ids as a text: spaces between words, none at line breaks nor (split "words") before . , ! and the like."""
         text = ""
         for word in (self.decode_one(item) for item in array):
             glued = word == "\n" or text.endswith("\n") or (self.split == "words" and word in CLOSING)
@@ -222,7 +223,7 @@ class WordStream:
     """
 
     LOOKAHEAD = 2
-    """An apostrophe joins two words if a letter follows it: both characters after a word decide where it ends."""
+    """An apostrophe joins words if a letter follows: the two characters after a word decide where it ends."""
 
     def __init__(self, codec: Words) -> None:
         self.codec = codec

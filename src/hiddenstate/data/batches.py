@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
 from hiddenstate.errors import OptionError, ShapeError
 
 POOL_BATCHES = 50
-"""Sequences are sorted by length inside pools of this many batches: little padding, and still a random order."""
+"""Sequences are sorted by length inside pools of this many batches: little padding, still a random order."""
 
 
-class Lanes(NamedTuple):
+@dataclass(frozen=True)
+class Lanes:
     """Sequences laid end to end in parallel lanes, for training with carried states.
 
     Args:
-        index: ``[T, B]`` int64, position of each step in the sequences joined end to end; -1 where a lane is empty.
+        index: ``[T, B]`` int64, position of each step in the sequences joined end to end; -1 where a lane
+            is empty.
         resets: ``[T, B]`` bool, True at the first step of each sequence.
     """
 
@@ -107,7 +109,7 @@ def split_lanes(length: int, *, lanes: int) -> Lanes:
 
 
 def pack_lanes(lengths: Sequence[int] | np.ndarray, *, lanes: int, seed: int, epoch: int) -> Lanes:
-    """Many sequences laid end to end in ``lanes`` lanes of about equal length, in an order of ``seed`` and ``epoch``.
+    """Many sequences laid end to end in lanes of about equal length, in an order of ``seed`` and ``epoch``.
 
     Args:
         lengths: ``[N]`` steps of each sequence; those of length 0 are left out.
@@ -137,9 +139,10 @@ def pack_lanes(lengths: Sequence[int] | np.ndarray, *, lanes: int, seed: int, ep
     for lane, ones in enumerate(members):
         at = 0
         for one in rng.permutation(ones).astype(np.int64):
-            index[at : at + lengths[one], lane] = np.arange(starts[one], starts[one] + lengths[one])
+            end = at + int(lengths[one])
+            index[at:end, lane] = starts[one] + np.arange(end - at)
             resets[at, lane] = True
-            at += lengths[one]
+            at = end
     return Lanes(index, resets)
 
 

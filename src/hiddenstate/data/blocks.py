@@ -1,4 +1,4 @@
-"""Text files in blocks of whole lines: decompressed on the way, checked to be UTF-8, never whole in memory."""
+"""Text files in blocks of whole lines: decompressed on the way, checked to be UTF-8, never all in memory."""
 
 from __future__ import annotations
 

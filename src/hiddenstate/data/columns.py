@@ -1,7 +1,7 @@
 """One column of a table as numbers, text or time stamps, or an error that names the row.
 
-A column read from a text file holds strings; what it means is decided here, from all of its values: numbers if every
-value is one, else time stamps if every value is one, else text.
+A column read from a text file holds strings; what it means is decided here, from all of its values: numbers
+if every value is one, else time stamps if every value is one, else text.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 MISSING_WORDS = ("", "na", "n/a", "#n/a", "nan", "null", "none", "?", "-", ".")
-"""What stands for "no value" in a column of numbers or time stamps (in any case). In text only the empty field does."""
+"""What stands for "no value" among numbers and time stamps, in any case. Among texts only "" does."""
 
 TRUTH = {"true": 1.0, "false": 0.0}
 

@@ -1,7 +1,7 @@
 """CSV and its relatives: separator, header and quoting are seen from the first block; rows come as strings.
 
-A block without quotes whose lines all have the right number of fields is split by polars; anything else goes through
-the ``csv`` module row by row, which knows the line of whatever is wrong.
+A block without quotes whose lines all have the right number of fields is split by polars; anything else
+goes through the ``csv`` module row by row, which knows the line of whatever is wrong.
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ def tables(blocks: Iterator[Block], dialect: Dialect, where: str) -> Iterator[pl
     """The rows of a file as frames of strings, one for each block; empty fields are null.
 
     Raises:
-        DataError: a row has too many or too few fields, or a quote is never closed; the message names the line.
+        DataError: a row has too many or too few fields, or a quote is never closed; the message names the
+            line.
     """
     header, blanks = dialect.header, 0
     for block in blocks:
@@ -91,7 +92,7 @@ def tables(blocks: Iterator[Block], dialect: Dialect, where: str) -> Iterator[pl
 
 
 def with_points(frame: pl.DataFrame) -> pl.DataFrame:
-    """Numbers written ``1.234,5`` as ``1234.5``: the comma is the decimal sign, points stand between thousands."""
+    """``1.234,5`` as ``1234.5``: the comma is the decimal sign, points stand between thousands."""
     import polars as pl
 
     words = pl.all().str.strip_chars()
@@ -138,7 +139,8 @@ def _split_rows(
 ) -> tuple[list[list[str]], int]:
     """The rows of a block, and of as many further blocks as a quoted field runs into.
 
-    A blank line is a missing value in a file of one column, unless only blank lines follow; elsewhere it is skipped.
+    A blank line is a missing value in a file of one column, unless only blank lines follow; elsewhere it is
+    skipped.
     """
     csv.field_size_limit(MAX_LINE_BYTES)
     width, rows, feed = len(dialect.names), [], _Feed(block, more)
@@ -164,7 +166,7 @@ def _split_rows(
 
 
 class _Feed:
-    """Lines of a block for the csv reader; further blocks are taken only when a quoted field is still open."""
+    """Lines of a block for the csv reader; further blocks are taken only while a quoted field is open."""
 
     def __init__(self, block: Block, more: Iterator[Block]) -> None:
         self.lines = lines_of(block.data)[::-1]
@@ -275,7 +277,7 @@ def _ragged(row: list[str], where: str, line: int, dialect: Dialect) -> DataErro
         where=f"{where}, line {line}",
         expected=f"{len(dialect.names)} fields",
         got=f"{len(row)}",
-        fix="Put text that contains the separator in double quotes; leave a field empty where a value is missing",
+        fix="Put text with separators in it in double quotes; leave a field empty where a value is missing",
     )
 
 

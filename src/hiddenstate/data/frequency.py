@@ -1,4 +1,4 @@
-"""The regular grid a series of time stamps lies on: months, business days, a fixed duration, or counted steps."""
+"""The regular grid that time stamps lie on: months, business days, a fixed duration, or counted steps."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Frequency:
 
     @property
     def season(self) -> int:
-        """Steps after which the calendar usually repeats: a year of months, a week of days, a day of hours; else 1."""
+        """Steps after which things often repeat: a year of months, a week of days, a day of hours; else 1."""
         if self.name in SEASONS:
             return SEASONS[self.name]
         if self.unit == "microseconds" and self.count < DAY and DAY % self.count == 0:
@@ -138,8 +138,8 @@ def infer_frequency(times: np.ndarray) -> Frequency | None:
     """The grid that all time stamps lie on, gaps allowed; None when they are irregular or fewer than two.
 
     Tried in this order: the same day and time of every month (or its last day), Monday to Friday, a fixed
-    duration. The step is the median one between neighbours, or, where that does not reach every stamp, the largest
-    that does, as long as a quarter of its grid is filled.
+    duration. The step is the median one between neighbours, or, where that does not reach every stamp, the
+    largest that does, as long as a quarter of its grid is filled.
 
     Args:
         times: ``[N]`` sorted and without repeats, ``datetime64[us]`` or int64.

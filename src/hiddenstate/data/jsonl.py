@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def frames_of_lines(blocks: Iterator[Block], where: str) -> Iterator[pl.DataFrame]:
     """The objects of a JSONL file as frames, one for each block. Blank lines are skipped.
 
-    The first block names the columns; a key that first appears in a later block is an error, a missing key is a
-    missing value.
+    The first block names the columns; a key that first appears in a later block is an error, a missing key
+    is a missing value.
     """
     names: list[str] | None = None
     for block in blocks:
@@ -66,7 +66,7 @@ def frame_of_documents(block: Block) -> pl.DataFrame:
 
 
 def column_of(name: str, values: Iterable[Any], where: str, first_row: int = 1) -> pl.Series:
-    """Python values as a column: numbers, truth values, texts, dates or lists of numbers; mixed values become text."""
+    """Python values as a column: numbers, truth values, texts, dates or lists of numbers; mixed: as text."""
     import polars as pl
 
     values = list(values)

@@ -52,11 +52,12 @@ def read(
     """Read a table.
 
     Args:
-        source: a path (``.csv .tsv .jsonl .ndjson .json .parquet .txt``, text also with ``.gz .xz .bz2`` after it),
-            "-" for standard input, or in memory: a frame or series of pandas, polars or Arrow, a numpy array (``[N]``,
-            ``[N, F]`` or with named fields), a dict of columns, a list of dicts, of numbers or of texts.
-        format: "csv", "jsonl", "json", "parquet" or "text" where the suffix does not say it. "text" gives one row a
-            line in a column "text".
+        source: a path (``.csv .tsv .jsonl .ndjson .json .parquet .txt``, text also with ``.gz .xz .bz2``
+            after it), "-" for standard input, or in memory: a frame or series of pandas, polars or Arrow, a
+            numpy array (``[N]``, ``[N, F]`` or with named fields), a dict of columns, a list of dicts, of
+            numbers or of texts.
+        format: "csv", "jsonl", "json", "parquet" or "text" where the suffix does not say it. "text" gives
+            one row a line in a column "text".
         header: whether the first row of a CSV names the columns; None: seen from the values.
         separator: between the fields of a CSV; None: seen from the rows.
         decimal: the decimal sign of a CSV, "." or ",".
@@ -65,7 +66,8 @@ def read(
         A `Table` of at least one row.
 
     Raises:
-        DataError: no such file, no rows, not UTF-8, ragged rows, a column named twice; the message names the line.
+        DataError: no such file, no rows, not UTF-8, ragged rows, a column named twice; the message names
+            the line.
 
     Example:
         >>> read({"price": [1.0, None, 3.0]}).numbers("price").tolist()
@@ -91,15 +93,15 @@ def read_chunks(
     separator: str | None = None,
     decimal: str = ".",
 ) -> Iterator[Table]:
-    """Read a file of any size as tables of at most ``rows`` rows, in order; memory does not grow with the file.
+    r"""Read a file of any size as tables of at most ``rows`` rows; memory does not grow with the file.
 
-    The rows of one series may lie in several chunks. Column names and messages are those of `read`; rows are numbered
-    through the file.
+    The rows of one series may lie in several chunks. Column names and messages are those of `read`; rows
+    are numbered through the file.
 
     Example:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "numbers.csv"
-        >>> _ = path.write_text("x\\n" + "1\\n" * 5)
+        >>> _ = path.write_text("x\n" + "1\n" * 5)
         >>> [len(part) for part in read_chunks(path, rows=2)]
         [2, 2, 1]
     """

@@ -29,7 +29,8 @@ class Series:
         id: its value in the id column, None without one.
         time: ``[T]`` increasing ``datetime64[us]`` or int64, None without a time column.
         columns: name to ``[T]`` float64 (NaN where missing) or object array of str and None.
-        rows: ``[T]`` int64, the row of the table each step came from, counted from 0; -1 for an inserted step.
+        rows: ``[T]`` int64, the row of the table each step came from, counted from 0; -1 for an inserted
+            step.
         where: what messages call it.
     """
 
@@ -77,10 +78,10 @@ def group(
         table: the rows; those of several series may be mixed.
         id: the column that tells series apart; None: the table is one series.
         time: the column of time stamps; None: rows are in order.
-        columns: the columns to keep, or a dict of column to kind ("numbers", "text", "time"); None: all others, each
-            as what it holds.
-        duplicates: what happens to rows of one series with the same time stamp: "error", or keep the "first" or
-            "last", or the "mean" of numbers (with the last of anything else).
+        columns: the columns to keep, or a dict of column to kind ("numbers", "text", "time"); None: all
+            others, each as what it holds.
+        duplicates: what happens to rows of one series with the same time stamp: "error", or keep the
+            "first" or "last", or the "mean" of numbers (with the last of anything else).
         time_format: how dates are written, as for `Table.times`.
 
     Raises:
@@ -120,14 +121,15 @@ def group(
 
 
 def regular(series: Series, frequency: Frequency | None = None) -> Series:
-    """The series with a row for every step of its grid: missing ones are inserted, NaN (or None) in every column.
+    """The series with a row for every step of its grid: inserted ones are NaN (or None) in every column.
 
     Args:
         series: one series with time stamps.
         frequency: its grid; None: inferred. An irregular series is given back as it is, each row a step.
 
     Raises:
-        DataError: a time stamp lies off the given grid, or one is so far off that the grid would be almost empty.
+        DataError: a time stamp lies off the given grid, or one is so far off that the grid would be almost
+            empty.
     """
     if series.time is None or len(series) == 0:
         return series
@@ -179,7 +181,7 @@ def _parts(table: Table, id: str | None) -> list[tuple[str | None, np.ndarray]]:
     if id is None:
         return [(None, np.arange(len(table)))]
     names = table.text(id)
-    missing = np.flatnonzero(np.equal(names, None))
+    missing = np.flatnonzero([name is None for name in names])
     if missing.size:
         raise DataError(
             "a row that belongs to no series",

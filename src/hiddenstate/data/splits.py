@@ -103,7 +103,7 @@ def split(
 def _steps(length: int, size: float | int, where: str) -> int:
     if isinstance(size, (bool, str)) or size < 0 or (isinstance(size, float) and size >= 1):
         raise OptionError("not a share or number of steps", where=where, expected="0.2 or 24, say", got=size)
-    return int(size) if isinstance(size, (int, np.integer)) else int(round(size * length))
+    return int(size) if isinstance(size, (int, np.integer)) else round(size * length)
 
 
 def _codes(values: Sequence | np.ndarray) -> np.ndarray:
@@ -117,15 +117,15 @@ def _split_classes(
 ) -> np.ndarray:
     """The part of each sequence: 0 training, 1 validation, 2 test.
 
-    Sequences are laid out class by class, each class shuffled, and dealt out at even distances along that line: every
-    class gets its share up to one, and the parts have the right size as a whole.
+    Sequences are laid out class by class, each class shuffled, and dealt out at even distances along that
+    line: every class gets its share up to one, and the parts have the right size as a whole.
     """
     order = rng.permutation(len(classes))
     order = order[np.argsort(classes[order], kind="stable")]
     parts = np.zeros(len(classes), dtype=np.int64)
     rank = np.arange(len(classes)) + 0.5
     for part, share in ((1, validation), (2, test)):
-        size = int(round(share * len(classes)))
+        size = round(share * len(classes))
         free = np.flatnonzero(parts[order] == 0)
         chosen = free[(rank[:size] * len(free) / max(size, 1)).astype(np.int64)]
         parts[order[chosen]] = part
@@ -137,7 +137,7 @@ def _split_classes(
 
 
 def _split_groups(groups: np.ndarray, validation: float, test: float, rng: np.random.Generator) -> np.ndarray:
-    """The part of each sequence when groups stay whole: the largest first, each to the part that lacks most."""
+    """The part of each sequence when groups stay whole: largest first, each to the part that lacks most."""
     sizes = np.bincount(groups)
     wanted = np.array([1 - validation - test, validation, test]) * len(groups)
     if len(sizes) < (wanted > 0).sum():

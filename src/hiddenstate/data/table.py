@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Table:
     """Named columns of equal length.
 
-    What a column holds ("numbers", "text", "time" or "sequences") is seen from its values; `numbers`, `text`, `times`
-    and `sequences` ask for one kind and name the row that does not fit.
+    What a column holds ("numbers", "text", "time" or "sequences") is seen from its values; `numbers`,
+    `text`, `times` and `sequences` ask for one kind and name the row that does not fit.
 
     Args:
         frame: the columns; strings are read as what they spell.
@@ -92,7 +92,7 @@ class Table:
         return columns.to_text(self._series(name))
 
     def times(self, name: str, *, form: str | None = None) -> np.ndarray:
-        """A column as ``datetime64[us]`` ``[N]`` (UTC where zones are given), or int64 where it only counts steps.
+        """A column as ``datetime64[us]`` (UTC where zones are given), or int64 where it only counts steps.
 
         Args:
             name: the column.

@@ -1,8 +1,8 @@
 """Time stamps from text and whole numbers.
 
 Read without being told the form: ``2024-01-31`` (also with ``/`` or ``.``), ``2024-01``, ``2024-Q1``,
-``2024-01-31 12:00``, ``2024-01-31T12:00:00.5``, each with or without a zone (``Z``, ``+01:00``). Dates that begin with
-the day or the month are ambiguous and need their form.
+``2024-01-31 12:00``, ``2024-01-31T12:00:00.5``, each with or without a zone (``Z``, ``+01:00``). Dates that
+begin with the day or the month are ambiguous and need their form.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ EPOCH_UNITS = (
 def parse_times(words: pl.Series, form: str | None = None) -> tuple[pl.Series, int | None]:
     """Strings as microsecond time stamps, and the first row that is none (missing rows stay missing).
 
-    With zones the result is in UTC; a column where some values have a zone and others none is refused as a whole.
+    With zones the result is in UTC; a column where some values have a zone and others none is refused as a
+    whole.
     """
     import polars as pl
 
@@ -56,7 +57,7 @@ def parse_times(words: pl.Series, form: str | None = None) -> tuple[pl.Series, i
 
 
 def parse_time(value: Any) -> np.datetime64:
-    """One time stamp (text, ``datetime``, ``date`` or ``datetime64``) as microseconds, as `parse_times` reads it.
+    """One time stamp (text, ``datetime``, ``date``, ``datetime64``) in microseconds, as by `parse_times`.
 
     Raises:
         DataError: it is none.
@@ -81,15 +82,17 @@ def parse_time(value: Any) -> np.datetime64:
 def _datetime(match: re.Match[str]) -> datetime:
     part = match.groupdict()
     month = part["month"] or (1 if not part["quarter"] else 3 * int(part["quarter"]) - 2)
-    rest = [int(part[name] or 0) for name in ("hour", "minute", "second")]
+    hour, minute, second = (int(part[name] or 0) for name in ("hour", "minute", "second"))
     micros = int((part["fraction"] or "0").ljust(6, "0")[:6])
     zone = (part["zone"] or "+0000").replace(":", "").upper().replace("Z", "+0000")
     offset = timedelta(hours=int(zone[1:3]), minutes=int(zone[3:5])) * (-1 if zone[0] == "-" else 1)
-    return datetime(int(part["year"]), int(month), int(part["day"] or 1), *rest, micros) - offset
+    return (
+        datetime(int(part["year"]), int(month), int(part["day"] or 1), hour, minute, second, micros) - offset
+    )
 
 
 def epoch_to_times(values: np.ndarray) -> np.ndarray:
-    """Whole numbers as time stamps where they plainly are: seconds (or ms, us, ns) since 1970, or ``20240131``.
+    """Whole numbers as time stamps where they plainly are: seconds (ms ...) since 1970, or ``20240131``.
 
     Anything else counts steps and is given back as int64.
     """

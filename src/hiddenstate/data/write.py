@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from hiddenstate.errors import DataError, OptionError
 from hiddenstate.files import replacing
@@ -31,12 +31,12 @@ def write(
 ) -> None:
     """Write columns as CSV, JSONL or Parquet.
 
-    Numbers are written with as many digits as they need to be read back exactly; a missing value is an empty field
-    (``null`` in JSONL and Parquet). A file appears under its name only when it is complete.
+    Numbers are written with as many digits as they need to be read back exactly; a missing value is an
+    empty field (``null`` in JSONL and Parquet). A file appears under its name only when it is complete.
 
     Args:
-        data: a table, a dict of columns, or an iterator of either (they are written as they come, so that a file
-            can be larger than memory).
+        data: a table, a dict of columns, or an iterator of either (they are written as they come, so that a
+            file can be larger than memory).
         path: the suffix names the format; None or "-": standard output.
         format: "csv", "jsonl" or "parquet", where the suffix does not say it.
 
@@ -59,9 +59,7 @@ def write(
             got=format,
         )
     parts = [data] if isinstance(data, (Table, Mapping)) else data
-    frames = (
-        _spelled(part.to_polars() if isinstance(part, Table) else _frame(part), format) for part in parts
-    )
+    frames = (_spelled(_frame(cast(Any, part)), format) for part in parts)
     if target is None:
         _write_stdout(frames, format)
         return
@@ -69,8 +67,8 @@ def write(
         _write_frames(frames, format, file)
 
 
-def _frame(columns: Mapping[str, Any]) -> pl.DataFrame:
-    return memory.from_columns(columns).to_polars()
+def _frame(part: Table | Mapping[str, Any]) -> pl.DataFrame:
+    return (part if isinstance(part, Table) else memory.from_columns(part)).to_polars()
 
 
 def _write_stdout(frames: Iterable[pl.DataFrame], format: str) -> None:
