@@ -13,6 +13,7 @@ Example:
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from hiddenstate.errors import OptionError
@@ -94,6 +95,7 @@ def register(cls: AnyCell) -> AnyCell:
     return cls
 
 
+@cache
 def _options(cls: type[Cell]) -> dict[str, tuple]:
     """Option names of a cell class, each with its literal choices (none: any value)."""
     hints = get_type_hints(cls)
