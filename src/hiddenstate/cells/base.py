@@ -50,7 +50,7 @@ class Cell(ABC):
 
     @property
     def tape(self) -> tuple[str, ...]:
-        """What a recording keeps of each step, ``[H]`` wide each: activations, then the state beyond ``h``."""
+        """What a recording keeps of a step, each ``[H]`` wide: activations, then the state beyond ``h``."""
         return ()
 
     @abstractmethod
@@ -121,7 +121,7 @@ class Cell(ABC):
                 raise ShapeError("wrong shape", where=name, expected=shape, got=tuple(params[name].shape))
 
     def state_shapes(self, batch: int, hidden_size: int, *, proj_size: int = 0) -> Any:
-        """Shapes of the state's fields, as a record: ``h`` as wide as the output, the others ``hidden_size``."""
+        """Shapes of the state's fields as a record: ``h`` as wide as the output, others ``hidden_size``."""
         out = proj_size or hidden_size
         return self.State(*((batch, out if field == "h" else hidden_size) for field in self.State._fields))
 
