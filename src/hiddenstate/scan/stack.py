@@ -19,6 +19,7 @@ def stack(
     directions: int = 1,
     state: Any = None,
     dropout: Callable[[Array], Array] | None = None,
+    xp: Any = None,
 ) -> tuple[Float[Array, "T B DR"], Any]:
     """Runs layers on top of one another, each reading the joined outputs of both directions of the one below.
 
@@ -31,6 +32,7 @@ def stack(
         state: record of ``[L*D, B, *]`` arrays, layer by layer and forward before backward as in torch; None:
             every layer starts from rest.
         dropout: applied to the output of every layer but the last.
+        xp: array namespace to use; None: that of ``x``.
 
     Returns:
         ``y [T, B, D*R]`` of the last layer, and the record ``[L*D, B, *]`` of all last states.
@@ -53,7 +55,7 @@ def stack(
         got = tuple(tuple(value.shape) for value in state)
         expected = f"{num_layers} layers x {directions} directions on the first axis"
         raise StateError("state of another stack", where="state", expected=expected, got=got)
-    xp = check.namespace(x)
+    xp = xp or check.namespace(x)
     last = []
     for layer in range(num_layers):
         outputs = []
