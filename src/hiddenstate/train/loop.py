@@ -154,7 +154,7 @@ class _Loop:
         mean, weight, carried = run.job.loss(run.module, batch, run.carried)
         weight = float(weight)
         if weight:
-            run.loss = float(mean)
+            run.loss = float(mean.detach())
             self._require_finite(run.loss, "loss")
             self._update(mean, weight)
         run.carried = detached(carried)
