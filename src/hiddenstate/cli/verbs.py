@@ -1,0 +1,136 @@
+"""What each verb does: one call of a public function, and its answer written out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from hiddenstate import bundle as bundles
+from hiddenstate import data, tasks
+from hiddenstate.errors import BundleError, OptionError
+from hiddenstate.tasks import Estimator
+
+from . import live
+from .describe import description
+
+
+def fit(estimator: Estimator, file: str, output: str) -> int:
+    """Trains on a file and saves the model; an interrupted training saves the best so far."""
+    folder = Path(output).resolve().parent
+    if not os.access(folder, os.W_OK):
+        # said before the training, not after it
+        raise BundleError(
+            "cannot write the model", where=output, fix=f"Check that {folder} exists and is writable"
+        )
+    estimator.fit(file)  # type: ignore[attr-defined]
+    estimator.save(output)
+    report = estimator.report_  # type: ignore[attr-defined]
+    _note(f"saved {output}: {report.epochs} epochs in {report.seconds:.1f} s, ended by {report.stopped}")
+    return 130 if report.interrupted else 0
+
+
+def predict(model: str, file: str, /, *, output: str | None = None) -> int:
+    """Answer for every sequence, series or text of a file, as a table.
+
+    Args:
+        model: the saved model.
+        file: the data, as for fit; columns to be predicted may be missing.
+        output: where the table goes, as CSV, JSONL or Parquet by its suffix; standard output as CSV if not
+            given.
+    """
+    data.write(_task(model, "predict_table").predict_table(file), output)
+    return 0
+
+
+def stream(model: str, /, *, snapshot: str | None = None) -> int:
+    """Answer each line of standard input at once, with the state carried from line to line.
+
+    A line is a number, numbers with commas between, a JSON list or object, or text, as the model takes it.
+    The first line may be a header. Answers are JSON, one a line. An empty line starts a new sequence.
+
+    Args:
+        model: the saved model.
+        snapshot: a file to go on from if it is there; the state is saved in it at the end, however the end
+            came.
+    """
+    estimator = _task(model, "stream")
+    return live.run(estimator, sys.stdin.buffer, sys.stdout, None if snapshot is None else Path(snapshot))
+
+
+def generate(
+    model: str,
+    /,
+    *,
+    prompt: str = "",
+    length: int = 500,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    seed: int | None = None,
+) -> int:
+    """Let a language model write.
+
+    Args:
+        model: the saved model.
+        prompt: the text to go on from.
+        length: symbols (characters or words) to write at most.
+        temperature: below 1 more predictable, above 1 more daring; 0 always takes the likeliest.
+        top_k: choose among the k likeliest symbols only.
+        top_p: choose among the likeliest symbols that together have this probability.
+        seed: the same seed writes the same text.
+    """
+    writer = _task(model, "generate")
+    pieces = writer.generate(
+        prompt, length=length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
+    )
+    sys.stdout.write(prompt)
+    for piece in pieces:
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+    sys.stdout.write("\n")
+    return 0
+
+
+def score(model: str, file: str, /, *, output: str | None = None) -> int:
+    """Measure a model on a file, beside the baselines of its task.
+
+    Args:
+        model: the saved model.
+        file: the data, with what is to be predicted.
+        output: where the table of figures goes, by its suffix; readable on standard output if not given.
+    """
+    scores = _task(model, "evaluate").evaluate(file)
+    if output is None:
+        print(scores)
+    else:
+        data.write({name: [row[name] for row in scores.rows] for name in scores.rows[0]}, output)
+    return 0
+
+
+def show(model: str, /) -> int:
+    """Say what is in a saved model: network, codec, task, and how it was trained.
+
+    Args:
+        model: the saved model.
+    """
+    print(description(bundles.load(model)))
+    return 0
+
+
+def _task(model: str, verb: str) -> Any:
+    """The model in a file, if its task has the verb."""
+    found = tasks.load(model)
+    if not hasattr(found, verb):
+        raise OptionError(
+            "this model cannot do that",
+            where=model,
+            expected=f"a task with '{verb}'",
+            got=getattr(found, "task", "a network without a task"),
+        )
+    return found
+
+
+def _note(text: str) -> None:
+    print(f"hiddenstate: {text}", file=sys.stderr)
