@@ -44,22 +44,16 @@ def distribution(
     """
     _check_options(temperature, top_k, top_p)
     scores = np.asarray(logits, np.float64)
-    if (
-        scores.ndim == 0
-        or scores.shape[-1] == 0
-        or np.isnan(scores).any()
-        or not (scores.max(axis=-1) < np.inf).all()
-    ):
-        raise DataError(
-            "scores to choose from must be numbers", expected="no NaN, no infinity", got=list(scores.shape)
-        )
-    if (scores.max(axis=-1) == -np.inf).any():
-        raise DataError("every choice is ruled out", got="all scores -inf")
-    if temperature == 0:
-        top_k = 1
-    else:
-        scores = scores / temperature
-    p = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    if scores.ndim == 0 or scores.shape[-1] == 0:
+        raise DataError("no scores to choose from", expected="[..., V]", got=f"shape {list(scores.shape)}")
+    highest = scores.max(axis=-1, keepdims=True)
+    if not np.isfinite(highest).all():
+        got = "NaN, +inf, or nothing but -inf"
+        raise DataError("scores to choose from must be numbers", expected="a finite highest score", got=got)
+    with np.errstate(over="ignore"):  # what is too far below the highest has probability 0
+        scores = (scores - highest) / (temperature or 1.0)
+    top_k = 1 if temperature == 0 else top_k
+    p = np.exp(scores)
     p /= p.sum(axis=-1, keepdims=True)
     if top_k is None and top_p is None:
         return p
