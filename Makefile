@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
-NATIVE := $(wildcard native/*.cc native/*.h native/*/*.cc native/*/*.h)
+NATIVE := $(wildcard native/*.cpp native/*.hpp native/tests/*.cpp native/tests/*.hpp)
 # The tests use two workers; each must not start a thread pool of its own on top.
 TEST_ENV := OMP_NUM_THREADS=1
 
