@@ -174,7 +174,7 @@ class Words(_Vocabulary):
         return self._encoded(self.tokens(values))
 
     def decode(self, array: Iterable[int]) -> str:
-        """Ids as a text: spaces between words, none at line breaks nor (split "words") before . , ! and the like."""
+        """Ids as a text: spaces between words, none at line breaks nor ("words") before . , ! etc."""
         text = ""
         for word in (self.decode_one(item) for item in array):
             glued = word == "\n" or text.endswith("\n") or (self.split == "words" and word in CLOSING)

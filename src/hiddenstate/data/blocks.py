@@ -87,7 +87,8 @@ def blocks(file: BinaryIO, where: str, size: int = BLOCK_BYTES) -> Iterator[Bloc
     data = data.removeprefix(BYTE_ORDER_MARK)
     begun: list[bytes] = []  # pieces of a line that has not ended yet
     while data:
-        end = data.rfind(b"\n") + 1
+        following = file.read(size)
+        end = data.rfind(b"\n") + 1 if following else len(data)
         if end:
             block = b"".join([*begun, data[:end]])
             yield _checked(block, where, offset, line)
@@ -95,9 +96,7 @@ def blocks(file: BinaryIO, where: str, size: int = BLOCK_BYTES) -> Iterator[Bloc
         begun.append(data[end:])
         if sum(map(len, begun)) > MAX_LINE_BYTES:
             raise DataError("a line without end; is this a text file?", where=f"{where}, line {line}")
-        data = file.read(size)
-    if any(begun):
-        yield _checked(b"".join(begun), where, offset, line)
+        data = following
 
 
 def _check_encoding(start: bytes, where: str) -> None:

@@ -78,17 +78,12 @@ def tables(blocks: Iterator[Block], dialect: Dialect, where: str) -> Iterator[pl
         DataError: a row has too many or too few fields, or a quote is never closed; the message names the
             line.
     """
-    header, blanks = dialect.header, 0
+    reader = _RowReader(dialect, where)
     for block in blocks:
-        if not header and not blanks:
-            frame = _split_plain(block.data, dialect)
-            if frame is not None:
-                yield frame
-                continue
-        rows, blanks = _split_rows(block, blocks, dialect, where, skip=header, blanks=blanks)
-        header = header and not rows
-        if rows:
-            yield _frame(rows, dialect.names)
+        frame = None if reader.header or reader.blanks else _split_plain(block.data, dialect)
+        if frame is None:
+            frame = _frame(reader.read(block, blocks), dialect.names)
+        yield frame
 
 
 def with_points(frame: pl.DataFrame) -> pl.DataFrame:
@@ -134,35 +129,45 @@ def _split_plain(data: bytes, dialect: Dialect) -> pl.DataFrame | None:
     )
 
 
-def _split_rows(
-    block: Block, more: Iterator[Block], dialect: Dialect, where: str, *, skip: bool, blanks: int
-) -> tuple[list[list[str]], int]:
-    """The rows of a block, and of as many further blocks as a quoted field runs into.
+class _RowReader:
+    """Rows by the csv module.
 
     A blank line is a missing value in a file of one column, unless only blank lines follow; elsewhere it is
     skipped.
+
+    Attributes:
+        header: whether the row of names is still to come.
+        blanks: blank lines after the last row of a file of one column.
     """
-    csv.field_size_limit(MAX_LINE_BYTES)
-    width, rows, feed = len(dialect.names), [], _Feed(block, more)
-    reader = _reader(feed, dialect.separator, dialect.quoted)
-    while feed.lines or feed.started is None:
-        feed.started = feed.line
-        try:
-            row = next(reader, None)
-        except csv.Error as error:
-            raise _bad_quotes(error, where, feed.started) from error
-        if row is None:
-            break
-        if not any(field.strip() for field in row) and len(row) <= 1:
-            blanks += width == 1
-        elif skip:
-            skip = False
-        elif len(row) != width:
-            raise _ragged(row, where, feed.started, dialect)
-        else:
-            rows += [[""]] * blanks + [row]
-            blanks = 0
-    return rows, blanks
+
+    def __init__(self, dialect: Dialect, where: str) -> None:
+        self.header = dialect.header
+        self.blanks = 0
+        self._dialect = dialect
+        self._where = where
+        csv.field_size_limit(MAX_LINE_BYTES)
+
+    def read(self, block: Block, more: Iterator[Block]) -> list[list[str]]:
+        """The rows of a block, and of as many further blocks as a quoted field runs into."""
+        feed, width = _Feed(block, more), len(self._dialect.names)
+        reader = _reader(feed, self._dialect.separator, self._dialect.quoted)
+        rows: list[list[str]] = []
+        while feed.lines:
+            line = feed.line
+            try:
+                row = next(reader)
+            except csv.Error as error:
+                raise _bad_quotes(error, self._where, line) from error
+            if len(row) <= 1 and not "".join(row).strip():
+                self.blanks += width == 1 and not self.header
+            elif self.header:
+                self.header = False
+            elif len(row) != width:
+                raise _ragged(row, self._where, line, self._dialect)
+            else:
+                rows += [[""]] * self.blanks + [row]
+                self.blanks = 0
+        return rows
 
 
 class _Feed:
@@ -171,7 +176,6 @@ class _Feed:
     def __init__(self, block: Block, more: Iterator[Block]) -> None:
         self.lines = lines_of(block.data)[::-1]
         self.line = block.first_line
-        self.started: int | None = None
         self._more = more
 
     def __iter__(self) -> _Feed:
@@ -196,7 +200,7 @@ def _reader(lines: Iterator[str] | list[str], separator: str, quoted: bool) -> I
 def _frame(rows: list[list[str]], names: tuple[str, ...]) -> pl.DataFrame:
     import polars as pl
 
-    columns = zip(*rows, strict=True)
+    columns = zip(*rows, strict=True) if rows else ([] for _ in names)
     return pl.DataFrame(
         {name: [field or None for field in column] for name, column in zip(names, columns, strict=True)},
         schema=dict.fromkeys(names, pl.String),

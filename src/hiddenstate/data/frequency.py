@@ -149,7 +149,7 @@ def infer_frequency(times: np.ndarray) -> Frequency | None:
     if times.dtype.kind != "M":
         return _fitting(times, "steps")
     day, clock = _day_and_clock(times)
-    units = ["month ends", "months"] if (_day_of_month(day) > 27).all() else ["months"]
+    units = ["month ends", "months"] if (_day_of_month(day) >= 27).all() else ["months"]
     weekend_passed = day[-1] - day[0] > np.timedelta64(int(np.busday_count(day[0], day[-1])), "D")
     if weekend_passed and (clock == clock[0]).all() and np.is_busday(day).all():
         units.append("business days")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from datetime import date
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from hiddenstate.errors import DataError
@@ -87,12 +89,20 @@ def column_of(name: str, values: Iterable[Any], where: str, first_row: int = 1) 
         )
     if kinds == {list}:
         return _column_of_lists(name, values, where, first_row)
-    if len(kinds) == 1 and kinds != {str}:
+    if len(kinds) == 1 and issubclass(*kinds, (bool, date, Decimal)):
         return pl.Series(name, values)
-    texts = [
-        None if value is None else value if isinstance(value, str) else json.dumps(value) for value in values
-    ]
-    return pl.Series(name, [text or None for text in texts], dtype=pl.String)
+    odd = next(
+        (i for i, value in enumerate(values) if not isinstance(value, (str, int, float, type(None)))), None
+    )
+    if odd is not None:
+        raise DataError(
+            "a value that a table cannot hold",
+            where=f"{where}, column '{name}', row {first_row + odd}",
+            expected="a number, text, truth value, date or list of numbers, one kind a column",
+            got=repr(values[odd])[:60],
+        )
+    texts = [json.dumps(value) if isinstance(value, (int, float)) else value or None for value in values]
+    return pl.Series(name, texts, dtype=pl.String)
 
 
 def _column_of_lists(name: str, values: list[Any], where: str, first_row: int) -> pl.Series:

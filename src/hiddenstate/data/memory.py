@@ -96,16 +96,17 @@ def _from_foreign(source: Any) -> Table:
 
     if isinstance(source, pl.DataFrame):
         return Table(source, where="frame")
-    known = nw.from_native(_with_index(source), pass_through=True, allow_series=True)
-    if isinstance(known, nw.LazyFrame):
-        known = known.collect()
+    try:
+        known = nw.from_native(_with_index(source), pass_through=True, allow_series=True)
+        known = known.collect() if isinstance(known, nw.LazyFrame) else known
+        names = known.columns if isinstance(known, nw.DataFrame) else []
+    except nw.exceptions.DuplicateError as error:
+        raise DataError("two columns of one name", where="frame", got=str(error), fix="Rename one") from error
     if isinstance(known, nw.Series):
         name = str(known.name) if known.name else "value"
         return Table(_from_narwhals(known, name).to_frame(), where="series")
     if isinstance(known, nw.DataFrame):
-        return Table(
-            pl.DataFrame([_from_narwhals(known[name], str(name)) for name in known.columns]), where="frame"
-        )
+        return Table(pl.DataFrame([_from_narwhals(known[name], str(name)) for name in names]), where="frame")
     raise DataError(
         "an object that is no table",
         where="source",

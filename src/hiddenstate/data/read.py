@@ -232,7 +232,7 @@ def _format_of(path: str) -> str:
         raise DataError(
             "an address, not a file", where=path, expected="a path", fix="Download the file first"
         )
-    if "\n" in path:
+    if "\n" in path or "\0" in path:
         raise DataError(
             "text where a path was expected", where=repr(path[:40]), fix="Save it to a file, or pass [text]"
         )

@@ -167,6 +167,11 @@ def _columns(
 ) -> dict[str, np.ndarray]:
     if isinstance(wanted, Mapping):
         convert = {"numbers": table.numbers, "text": table.text, "time": table.times}
+        for name, kind in wanted.items():
+            if kind not in convert:
+                raise OptionError(
+                    "unknown kind", where=f"columns[{name!r}]", expected=f"one of {[*convert]}", got=kind
+                )
         return {name: convert[kind](name) for name, kind in wanted.items()}
     names = [name for name in table.names if name not in keys] if wanted is None else wanted
     values = {name: table.column(name) for name in names}
