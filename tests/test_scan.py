@@ -168,6 +168,8 @@ def test_layouts_and_kinds_of_arguments_do_not_matter(backend):
 def test_arguments_are_left_alone_and_results_are_new(cell, backend):
     case = build(cell, np.float64, 4, 3, 2, 5, 0, True, {"state", "lengths", "resets", "rest"}, False, seed=5)
     arrays = [case.x, *case.state, *case.rest, *case.params.values(), case.lengths, case.resets]
+    for array in arrays:
+        array.flags.writeable = False
     before = [array.tobytes() for array in arrays]
     layer = Layer(cell, case.params, backend=backend)
     _, last = layer.scan(case.x, case.state, **case.options)
@@ -188,6 +190,23 @@ def test_a_missing_state_is_the_rest_state(backend):
     np.testing.assert_array_equal(last.c, last_same.c)
     zeros, _ = layer.scan(case.x)
     np.testing.assert_array_equal(zeros, layer.scan(case.x, layer.initial_state(3))[0])
+
+
+@BACKENDS
+@EVERY
+def test_a_bound_step_reads_and_fills_its_arrays(cell, backend):
+    case = build(cell, np.float32, 2, 3, 2, 5, 2, True, {"state"}, False, seed=7)
+    layer = Layer(cell, case.params, backend=backend)
+    x, state = case.x[0].copy(), type(case.state)(*(value.copy() for value in case.state))
+    out = layer.initial_state(3)
+    step = layer.bind(x, state, out)
+    for now in case.x:
+        x[...] = now
+        wanted = layer.step(x, state)
+        step()
+        for value, made, expected in zip(state, out, wanted, strict=True):
+            assert made.tobytes() == expected.tobytes()
+            value[...] = made
 
 
 def test_which_path_runs():

@@ -10,9 +10,9 @@ from contract.battery import DTYPES, VARIANTS, Case, build, close, hold, same_bi
 from hiddenstate import cells, native
 from hiddenstate.scan import Layer, scan_python
 
-FLOAT64 = 1e-11
+FLOAT64 = 2e-14
 """Bound on float64 gradients, relative to the largest entry of each array (at least 1)."""
-FLOAT32 = 2e-5
+FLOAT32 = 1e-5
 """The same for float32 gradients against float64 ones of the same float32 values."""
 
 

@@ -78,7 +78,7 @@ def call(
     if resets is not None:
         array(resets, (steps, rows), "resets", np.dtype(bool) if isinstance(resets, np.ndarray) else None)
     lengths = None if lengths is None else _lengths(lengths, steps, rows)
-    return Call(x, state, lengths, resets, rest, reverse)
+    return Call(x, state, lengths, resets, rest, bool(reverse))
 
 
 def step(cell: Cell, sizes: Sizes, dtype: Any, x: Array, state: Any) -> None:

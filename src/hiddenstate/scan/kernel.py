@@ -65,17 +65,18 @@ class Kernel:
     def record(self, call: Call) -> Recording:
         """The scan with its activations, and the way back."""
         steps, rows, _ = call.x.shape
-        names = native.tape_fields(self._cell.native)
-        tape = np.empty((steps * rows, len(names) * self._sizes.hidden_size), call.x.dtype) if names else None
+        tape = np.empty((steps * rows, len(self._cell.tape) * self._sizes.hidden_size), call.x.dtype)
         y, last = self._results(call)
         given = _inputs(call)
         native.forward(self._plan_back, *given, y, *_pair(last), tape)
-        kept = native.unpack_tape(self._cell.native, tape, steps, rows, call.lengths) if names else {}
+        kept = native.unpack_tape(
+            self._plan.cell, tape, steps=steps, batch=rows, lengths=call.lengths, reverse=call.reverse
+        )
         return Recording(y, last, kept, lambda dy, d_last: self._backward(call, given, y, tape, dy, d_last))
 
     def _backward(
-        self, call: Call, given: tuple, y: Array, tape: Array | None, dy: Array | None, d_last: Any
-    ):
+        self, call: Call, given: tuple, y: Array, tape: Array, dy: Array | None, d_last: Any
+    ) -> Gradients:
         """All gradients, each in an array of its own."""
         steps, rows, _ = call.x.shape
         dtype = call.x.dtype

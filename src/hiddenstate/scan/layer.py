@@ -236,7 +236,7 @@ def _kernel_of(cell: Cell, params: Mapping[str, Array], sizes: Sizes, backend: B
     # Imported late: the Python step needs no compiled code.
     from . import kernel
 
-    if kernel.takes(cell, params) and hasattr(kernel.native, "Plan"):
+    if kernel.takes(cell, params):
         return kernel.Kernel(cell, params, sizes)
     if backend == "auto":
         return None
