@@ -1,0 +1,261 @@
+"""What the network's outputs mean: a point, quantiles, or the parameters of a distribution.
+
+A head turns ``width`` raw outputs per forecast value into forecasts, relative to a reference ``offset + unit * u``: the
+level of the series where the forecast is made, and its scale. The loss of each head, for training, stands beside it.
+
+=====================  =====  ===========================================================================
+head                   width  meaning of the raw outputs ``o``
+=====================  =====  ===========================================================================
+``Point``              1      ``u = o``
+``Quantiles``          Q      the quantiles of ``u``, sorted, so that they never cross
+``Normal``             2      mean ``o_1``, deviation ``softplus(o_2)``
+``StudentT``           3      location ``o_1``, scale ``softplus(o_2)``, degrees of freedom ``2 + softplus(o_3)``
+``NegativeBinomial``   2      mean count ``softplus(o_1 + level)`` units, dispersion ``softplus(o_2)``
+=====================  =====  ===========================================================================
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from ...errors import BundleError
+from .special import negative_binomial_quantile, student_t_quantile
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ...train import Loss
+
+SMALLEST_SCALE = 1e-3
+"""Floor of scales and dispersions, in units of the reference: a constant series must not give an infinite likelihood."""
+
+_SHIFT = math.log(math.expm1(1.0))
+"""Raw 0 means scale 1: ``softplus(0 + _SHIFT) = 1``."""
+
+
+class Reference(NamedTuple):
+    """What forecasts are relative to, in the values of the codec; arrays that broadcast with ``u``.
+
+    Attributes:
+        offset: value of ``u = 0``.
+        unit: value of a step of 1 in ``u``.
+        zero: where a raw count of 0 lies.
+        count: raw counts in a step of 1.
+    """
+
+    offset: Any
+    unit: Any
+    zero: Any
+    count: Any
+
+
+class Head(ABC):
+    """Raw outputs ``[..., width]`` to forecasts ``[...]``."""
+
+    name: ClassVar[str]
+    width: int
+    spread: ClassVar[bool] = True  # whether there is more than a point
+
+    @abstractmethod
+    def point(self, raw: np.ndarray, ref: Reference) -> np.ndarray:
+        """The forecast to give when one number is asked for."""
+
+    def quantile(self, raw: np.ndarray, level: float, ref: Reference) -> np.ndarray:
+        """The value that a share ``level`` of outcomes stays below."""
+        raise NotImplementedError
+
+    def sample(self, raw: np.ndarray, ref: Reference, rng: np.random.Generator) -> np.ndarray:
+        """One draw per forecast."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def loss(self, raw: Tensor, target: Tensor, mask: Tensor, ref: Reference) -> Loss:
+        """Mean loss of ``target`` (in units of the reference) where ``mask`` is True."""
+
+
+@dataclass(frozen=True)
+class Point(Head):
+    """One number, trained by mean squared ("mse"), mean absolute ("mae") or Huber error."""
+
+    measure: str = "mse"
+    name: ClassVar[str] = "point"
+    width: ClassVar[int] = 1
+    spread: ClassVar[bool] = False
+
+    def point(self, raw: np.ndarray, ref: Reference) -> np.ndarray:
+        """The number itself."""
+        return ref.offset + ref.unit * raw[..., 0]
+
+    def loss(self, raw: Tensor, target: Tensor, mask: Tensor, ref: Reference) -> Loss:
+        """Error as chosen by ``measure``."""
+        from ...train import losses
+
+        measure = {"mse": losses.squared, "mae": losses.absolute, "huber": losses.huber}[self.measure]
+        return measure(raw[..., 0], target, mask)
+
+
+@dataclass(frozen=True)
+class Quantiles(Head):
+    """Quantiles at fixed levels, trained by the pinball loss. The point forecast is the one nearest to the median."""
+
+    levels: tuple[float, ...]
+    name: ClassVar[str] = "quantiles"
+
+    @property
+    def width(self) -> int:
+        """One output per level."""
+        return len(self.levels)
+
+    def point(self, raw: np.ndarray, ref: Reference) -> np.ndarray:
+        """The quantile nearest to the median."""
+        nearest = min(self.levels, key=lambda level: abs(level - 0.5))
+        return self.quantile(raw, nearest, ref)
+
+    def quantile(self, raw: np.ndarray, level: float, ref: Reference) -> np.ndarray:
+        """One of the trained quantiles."""
+        return ref.offset + ref.unit * np.sort(raw, axis=-1)[..., self.levels.index(level)]
+
+    def loss(self, raw: Tensor, target: Tensor, mask: Tensor, ref: Reference) -> Loss:
+        """Mean pinball loss over the levels."""
+        import torch
+
+        from ...train import losses
+
+        levels = torch.tensor(self.levels, dtype=raw.dtype)
+        return losses.quantile(raw.sort(dim=-1).values, target, levels, mask)
+
+
+class Normal(Head):
+    """Normal distribution, trained by its likelihood."""
+
+    name = "normal"
+    width = 2
+
+    def point(self, raw: np.ndarray, ref: Reference) -> np.ndarray:
+        """The mean."""
+        return ref.offset + ref.unit * raw[..., 0]
+
+    def quantile(self, raw: np.ndarray, level: float, ref: Reference) -> np.ndarray:
+        """Mean plus a multiple of the deviation."""
+        return ref.offset + ref.unit * (raw[..., 0] + positive(raw[..., 1]) * NormalDist().inv_cdf(level))
+
+    def sample(self, raw: np.ndarray, ref: Reference, rng: np.random.Generator) -> np.ndarray:
+        """A normal draw each."""
+        draws = rng.standard_normal(raw.shape[:-1])
+        return ref.offset + ref.unit * (raw[..., 0] + positive(raw[..., 1]) * draws)
+
+    def loss(self, raw: Tensor, target: Tensor, mask: Tensor, ref: Reference) -> Loss:
+        """Negative log likelihood."""
+        from ...train import losses
+
+        return losses.normal(raw[..., 0], _positive_tensor(raw[..., 1]), target, mask)
+
+
+class StudentT(Head):
+    """Student's t distribution: as the normal, with tails as heavy as the data asks for."""
+
+    name = "student-t"
+    width = 3
+
+    def point(self, raw: np.ndarray, ref: Reference) -> np.ndarray:
+        """The mean."""
+        return ref.offset + ref.unit * raw[..., 0]
+
+    def quantile(self, raw: np.ndarray, level: float, ref: Reference) -> np.ndarray:
+        """Location plus a multiple of the scale that depends on the degrees of freedom."""
+        factor = student_t_quantile(level, 2 + positive(raw[..., 2]))
+        return ref.offset + ref.unit * (raw[..., 0] + positive(raw[..., 1]) * factor)
+
+    def sample(self, raw: np.ndarray, ref: Reference, rng: np.random.Generator) -> np.ndarray:
+        """A t draw each."""
+        draws = rng.standard_t(2 + positive(raw[..., 2]))
+        return ref.offset + ref.unit * (raw[..., 0] + positive(raw[..., 1]) * draws)
+
+    def loss(self, raw: Tensor, target: Tensor, mask: Tensor, ref: Reference) -> Loss:
+        """Negative log likelihood."""
+        import torch
+
+        from ...train import losses
+
+        scale, freedom = _positive_tensor(raw[..., 1]), 2 + _positive_tensor(raw[..., 2])
+        z = (torch.where(mask, target, 0.0) - raw[..., 0]) / scale
+        half = (freedom + 1) / 2
+        norm = torch.lgamma(half) - torch.lgamma(freedom / 2) - 0.5 * torch.log(freedom * math.pi)
+        return losses.mean_of(half * torch.log1p(z**2 / freedom) - norm + torch.log(scale), mask)
+
+
+class NegativeBinomial(Head):
+    """Counts 0, 1, 2 ... with variance ``mean + dispersion * mean^2``."""
+
+    name = "negative-binomial"
+    width = 2
+
+    def point(self, raw: np.ndarray, ref: Reference) -> np.ndarray:
+        """The mean count."""
+        return ref.zero + self._mean(raw, ref) / ref.count
+
+    def quantile(self, raw: np.ndarray, level: float, ref: Reference) -> np.ndarray:
+        """A whole count."""
+        counts = negative_binomial_quantile(level, self._mean(raw, ref), positive(raw[..., 1]))
+        return ref.zero + counts / ref.count
+
+    def sample(self, raw: np.ndarray, ref: Reference, rng: np.random.Generator) -> np.ndarray:
+        """A whole count each."""
+        size = 1 / positive(raw[..., 1])
+        return ref.zero + rng.negative_binomial(size, size / (size + self._mean(raw, ref))) / ref.count
+
+    def loss(self, raw: Tensor, target: Tensor, mask: Tensor, ref: Reference) -> Loss:
+        """Negative log likelihood of the raw counts."""
+        import torch
+        from torch.nn.functional import softplus
+
+        from ...train import losses
+
+        unit = ref.unit * ref.count
+        counts = torch.where(mask, (target * ref.unit + ref.offset - ref.zero) * ref.count, 0.0).round()
+        mean = unit * softplus(raw[..., 0] + (ref.offset - ref.zero) / ref.unit) + SMALLEST_SCALE
+        size = 1 / _positive_tensor(raw[..., 1])
+        log_p = torch.lgamma(counts + size) - torch.lgamma(size) - torch.lgamma(counts + 1)
+        log_p = log_p + size * torch.log(size / (size + mean)) + counts * torch.log(mean / (size + mean))
+        return losses.mean_of(-log_p, mask)
+
+    def _mean(self, raw: np.ndarray, ref: Reference) -> np.ndarray:
+        level = (ref.offset - ref.zero) / ref.unit
+        return ref.unit * ref.count * np.logaddexp(0.0, raw[..., 0] + level) + SMALLEST_SCALE
+
+
+DISTRIBUTIONS = {cls.name: cls for cls in (Normal, StudentT, NegativeBinomial)}
+
+
+def positive(raw: np.ndarray) -> np.ndarray:
+    """``softplus`` with 1 at 0 and a small floor."""
+    return np.logaddexp(0.0, raw + _SHIFT) + SMALLEST_SCALE
+
+
+def _positive_tensor(raw: Tensor) -> Tensor:
+    from torch.nn.functional import softplus
+
+    return softplus(raw + _SHIFT) + SMALLEST_SCALE
+
+
+def make(name: str, *, measure: str = "mse", levels: tuple[float, ...] = ()) -> Head:
+    """The head of that name.
+
+    Raises:
+        BundleError: on a name that this version does not know.
+    """
+    if name == Point.name:
+        return Point(measure)
+    if name == Quantiles.name:
+        return Quantiles(levels)
+    if name not in DISTRIBUTIONS:
+        raise BundleError(
+            "unknown kind of forecast", expected=["point", "quantiles", *DISTRIBUTIONS], got=name
+        )
+    return DISTRIBUTIONS[name]()
