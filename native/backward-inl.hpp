@@ -1,0 +1,295 @@
+// Gradients of a layer over a whole sequence.
+//
+// Steps run backwards. The product of the next step's gate gradients with W_hh and the gate maths of this step are one
+// phase, as in the forward pass. Gate gradients are kept for a chunk of steps; then the weight gradients (products over
+// the chunk's rows, in the order of n, continued from chunk to chunk: weights-inl.hpp) and d_x take them up.
+#pragma once
+
+#include "weights-inl.hpp"
+
+namespace hiddenstate::HS_ISA {
+
+constexpr Index chunk_rows = 192;  // (row, step) pairs of a chunk, at least one step
+
+template <class T>
+struct BackMember {
+    Rows rows;
+    BackRow<T> *step;
+    bool *crossing;  // the row's next step started from the rest state
+};
+
+template <class T>
+class BackwardPass {
+   public:
+    BackwardPass(const Backward<T> &call, const Schedule &schedule, const Division &division, Team &team,
+                 Scratch &scratch)
+        : g_(call), f_(call.forward), plan_(*f_.plan), layer_(plan_), schedule_(schedule), division_(division),
+          team_(team), chunk_(make_chunk(scratch)), weights_(call, layer_, chunk_, scratch) {
+        allocate_state(scratch);
+        members_ = take<BackMember<T>>(scratch, division.members);
+        for (int m = 0; m < division.members; ++m) {
+            const Rows rows = division.rows(schedule, m);
+            const Index most = rows.alive(schedule.batch);
+            members_[m] = {rows, take<BackRow<T>>(scratch, most), take<bool>(scratch, most)};
+        }
+    }
+
+    void run() {
+        team_.run([](void *self, int member) { static_cast<BackwardPass *>(self)->work(member); }, this);
+    }
+
+   private:
+    Chunk<T> make_chunk(Scratch &scratch) {
+        Index capacity = 0;
+        for (Index last = schedule_.steps; last > 0;) {
+            const Index first = chunk_start(last);
+            capacity = larger(capacity, schedule_.offset[last] - schedule_.offset[first]);
+            last = first;
+        }
+        return new_chunk<T>(scratch, capacity, layer_);
+    }
+
+    Index chunk_start(Index last) const {
+        Index first = last - 1;
+        while (first > 0 && schedule_.offset[last] - schedule_.offset[first - 1] <= chunk_rows) --first;
+        return first;
+    }
+
+    void allocate_state(Scratch &scratch) {
+        const Index width = layer_.padded_hidden(), rows = f_.batch;
+        const Index longest = larger(larger(plan_.out, width), layer_.cell.h_slots * plan_.hidden);
+        zeros_ = take<T>(scratch, longest);
+        fill(zeros_, longest, T(0));
+        next_ = take<T>(scratch, rows * chunk_.d_row);
+        if (layer_.cell.carries) carry_ = take<T>(scratch, rows * width);
+        if (plan_.cell == Cell::lstm) carry_c_ = take<T>(scratch, rows * width);
+        if (!f_.resets) return;
+        rest_h_ = take<T>(scratch, rows * width);
+        rest_c_ = take<T>(scratch, rows * width);
+        fill(rest_h_, rows * width, T(0));
+        fill(rest_c_, rows * width, T(0));
+    }
+
+    void work(int number) {
+        const BackMember<T> &member = members_[number];
+        const int size = division_.members;
+        clear_padding(number);
+        for (Index last = schedule_.steps; last > 0;) {
+            const Index first = chunk_start(last);
+            for (Index s = last - 1; s >= first; --s) {
+                const Index alive = member.rows.alive(schedule_.active[s]);
+                place_rows(member, number, s, first, last, alive);
+                retreat(member, number, s, alive);
+            }
+            team_.wait();
+            const Index rows = schedule_.offset[last] - schedule_.offset[first];
+            const Range kept = share(schedule_.active[first], size, number);
+            copy(next_ + kept.first * chunk_.d_row, chunk_.d + kept.first * chunk_.d_row,
+                 (kept.last - kept.first) * chunk_.d_row);
+            weights_.gather(rows, share(rows, size, number));
+            team_.wait();
+            weights_.accumulate(rows, number, size);
+            weights_.input_gradients(share(rows, size, number));
+            team_.wait();
+            last = first;
+        }
+        finish(member, number);
+    }
+
+    // Step s of the member's rows. Rows whose last step this is have no next step to multiply with.
+    void retreat(const BackMember<T> &member, int number, Index s, Index alive) {
+        const Index going_on = s + 1 < schedule_.steps ? member.rows.alive(schedule_.active[s + 1]) : 0;
+        const BackFn<T> maths = layer_.cell.backward, second = layer_.cell.backward_second;
+        const Range panels = division_.panels(plan_.back_h, number);
+        product(plan_.back_h, {0, going_on}, member.step, panels, maths, &BackRow<T>::after);
+        product(no_depth(plan_.back_h), {going_on, alive}, member.step, panels, maths, &BackRow<T>::after);
+        if (!division_.by_rows) team_.wait();
+        if (!second) return;
+        const Matrix<T> &m = plan_.proj ? plan_.back_proj : plan_.back_n;
+        for (Index p = 0; p < alive; ++p) {
+            BackRow<T> &row = member.step[p];
+            row.after = plan_.proj ? row.d_out : row.d + 2 * plan_.hidden;
+        }
+        product(m, {0, alive}, member.step, division_.panels(m, number), second, &BackRow<T>::after);
+        if (!division_.by_rows) team_.wait();
+    }
+
+    static Matrix<T> no_depth(Matrix<T> m) {
+        m.depth = 0;
+        return m;
+    }
+
+    void product(const Matrix<T> &m, Range places, const BackRow<T> *rows, Range panels, BackFn<T> maths,
+                 const T *BackRow<T>::*source) {
+        const Index width = m.vectors * lanes<T>, hidden = plan_.hidden;
+        rows += places.first;
+        for_each_tile(m, places.last - places.first, panels, [&](Index first, int count, Index panel, int together) {
+            alignas(64) T sums[tile_size * lanes<T>];
+            const T *a[most_rows], *start[most_rows];
+            T *out[most_rows];
+            const Index vectors = vectors_in_panel(m, panel), row_width = together * vectors * lanes<T>;
+            for (int r = 0; r < count; ++r) {
+                a[r] = rows[first + r].*source;
+                start[r] = m.start + panel * width;
+                out[r] = sums + r * row_width;
+            }
+            run_tile(TileCall<T>{m.depth, a, 1, panel_data(m, panel), width * m.depth, start, width, out, width},
+                     count, vectors, together);
+            maths(BackTile<T>{rows + first, count, sums, row_width, panel * width, together * vectors, m.columns,
+                              hidden});
+        });
+    }
+
+    // A row in step s: what flows in from step s+1, and what is stored of step s.
+    void place_rows(const BackMember<T> &member, int number, Index s, Index first, Index last, Index alive) {
+        const Index R = plan_.out, H = plan_.hidden, fields = layer_.cell.fields;
+        const bool records = division_.by_rows || number == 0;
+        for (Index p = 0; p < alive; ++p) {
+            const Index i = member.rows.at(p), b = schedule_.order[i], t = schedule_.time(b, s);
+            const Index pair = schedule_.offset[s] - schedule_.offset[first] + i, at = t * f_.batch + b;
+            BackRow<T> &row = member.step[p];
+            receive(row, member, p, s, number);
+            if (s + 1 < last) row.after = chunk_.d + (pair + schedule_.active[s]) * chunk_.d_row;
+            else row.after = next_ + i * chunk_.d_row;
+            row.after = member.crossing[p] ? zeros_ : row.after + layer_.cell.h_at * H;
+            row.dy = or_zeros(place(g_.dy, at * R));
+            row.dh_step = place(g_.dh_steps, at * R);
+            row.dc_step = place(g_.dc_steps, at * H);
+            row.tape = place(f_.tape, (schedule_.offset[s] + i) * fields * H);
+            row.y = f_.y + at * R;
+            row.d = chunk_.d + pair * chunk_.d_row;
+            row.d_out = place(chunk_.d_out, pair * chunk_.d_out_row);
+            const bool fresh = starts_fresh(schedule_, f_.resets, b, s);
+            row.h = fresh ? or_zeros(f_.rest_h) : h_before(b, s, t);
+            row.c = fresh ? or_zeros(f_.rest_c) : c_before(i, b, s);
+            if (records) chunk_.pairs[pair] = {f_.x + at * plan_.inputs, row.h, row.tape, at, fresh};
+        }
+    }
+
+    // The gradients that step s receives from step s+1 without a product. Where s+1 started from the rest state they
+    // belong to that state instead; where s is the row's last step they come from outside.
+    void receive(BackRow<T> &row, const BackMember<T> &member, Index p, Index s, int number) {
+        const Index width = layer_.padded_hidden(), i = member.rows.at(p), b = schedule_.order[i];
+        row.carry_out = place(carry_, i * width);
+        row.carry_c_out = place(carry_c_, i * width);
+        const bool ends = s == schedule_.length(b) - 1;
+        member.crossing[p] = !ends && starts_fresh(schedule_, f_.resets, b, s + 1);
+        if (ends) {
+            row.carry = or_zeros(place(g_.dh_n, b * plan_.out));
+            row.carry_c = or_zeros(place(g_.dc_n, b * plan_.hidden));
+            return;
+        }
+        if (member.crossing[p]) {
+            const Matrix<T> &m = plan_.proj ? plan_.back_proj : plan_.back_h;
+            const Range panels = division_.panels(m, number);
+            const Index panel = m.vectors * lanes<T>;
+            const Range units{panels.first * panel, smaller(panels.last * panel, width)};
+            add_units(place(rest_h_, i * width), row.carry_out, units);
+            add_units(place(rest_c_, i * width), row.carry_c_out, units);
+        }
+        row.carry = member.crossing[p] ? zeros_ : or_zeros(row.carry_out);
+        row.carry_c = member.crossing[p] ? zeros_ : or_zeros(row.carry_c_out);
+    }
+
+    static void add_units(T *to, const T *from, Range units) {
+        for (Index u = units.first; from && u < units.last; u += lanes<T>) store(to + u, load(to + u) + load(from + u));
+    }
+
+    const T *or_zeros(const T *row) const { return row ? row : zeros_; }
+
+    const T *h_before(Index b, Index s, Index t) const {
+        if (s == 0) return or_zeros(place(f_.h0, b * plan_.out));
+        return f_.y + ((schedule_.reverse ? t + 1 : t - 1) * f_.batch + b) * plan_.out;
+    }
+
+    const T *c_before(Index i, Index b, Index s) const {
+        if (!carry_c_) return nullptr;
+        if (s == 0) return or_zeros(place(f_.c0, b * plan_.hidden));
+        const Index fields = layer_.cell.fields, H = plan_.hidden;
+        return f_.tape + ((schedule_.offset[s - 1] + i) * fields + fields - 1) * H;
+    }
+
+    // Padded steps have no gradients, rows without steps hand theirs through.
+    void clear_padding(int number) {
+        const Range mine = share(f_.batch, division_.members, number);
+        const Index R = plan_.out, H = plan_.hidden, I = plan_.inputs;
+        for (Index b = mine.first; b < mine.last; ++b) {
+            for (Index t = schedule_.length(b); t < f_.steps; ++t) {
+                const Index at = t * f_.batch + b;
+                if (g_.dx) fill(g_.dx + at * I, I, T(0));
+                if (g_.dh_steps) fill(g_.dh_steps + at * R, R, T(0));
+                if (g_.dc_steps) fill(g_.dc_steps + at * H, H, T(0));
+            }
+            if (schedule_.length(b) > 0) continue;
+            if (g_.dh0) copy(g_.dh0 + b * R, or_zeros(place(g_.dh_n, b * R)), R);
+            if (g_.dc0) copy(g_.dc0 + b * H, or_zeros(place(g_.dc_n, b * H)), H);
+        }
+    }
+
+    // Gradients of the initial states, then (member 0) of the parameters and the rest states.
+    void finish(const BackMember<T> &member, int number) {
+        const Index R = plan_.out, H = plan_.hidden;
+        const Index alive = schedule_.steps ? member.rows.alive(schedule_.active[0]) : 0;
+        for (Index p = 0; p < alive; ++p) {
+            const Index i = member.rows.at(p), b = schedule_.order[i];
+            BackRow<T> &row = member.step[p];
+            receive(row, member, p, -1, number);
+            row.after = member.crossing[p] ? zeros_ : next_ + i * chunk_.d_row + layer_.cell.h_at * H;
+            row.dy = zeros_;
+            row.dh_step = place(g_.dh0, b * R);
+            if (g_.dc0 && (division_.by_rows || number == 0)) row.dc_step = g_.dc0 + b * H;
+        }
+        if (g_.dh0)
+            product(plan_.back_h, {0, alive}, member.step, division_.panels(plan_.back_h, number), back_to_start<T>,
+                    &BackRow<T>::after);
+        team_.wait();
+        for (Index p = 0; g_.dc0 && p < alive && (division_.by_rows || number == 0); ++p)
+            copy(member.step[p].dc_step, member.step[p].carry_c, H);
+        if (number > 0) return;
+        weights_.write_biases();
+        write_rest();
+    }
+
+    void write_rest() {
+        const Index R = plan_.out, H = plan_.hidden, width = layer_.padded_hidden();
+        if (g_.drest_h) fill(g_.drest_h, R, T(0));
+        if (g_.drest_c) fill(g_.drest_c, H, T(0));
+        if (!f_.resets) return;
+        for (Index i = 0; i < f_.batch; ++i) {
+            for (Index u = 0; g_.drest_h && carry_ && u < R; ++u) g_.drest_h[u] += rest_h_[i * width + u];
+            for (Index u = 0; g_.drest_c && u < H; ++u) g_.drest_c[u] += rest_c_[i * width + u];
+        }
+        if (!g_.drest_h) return;
+        const T *sums = weights_.fresh_sums() + layer_.cell.h_at * H;
+        T *out = g_.drest_h;
+        multiply(Product<T>{1, &sums, 1, &out, 0, true}, plan_.back_h, {0, panel_count(plan_.back_h)});
+    }
+
+    const Backward<T> &g_;
+    const Forward<T> &f_;
+    const Plan<T> &plan_;
+    const Layer<T> layer_;
+    const Schedule &schedule_;
+    const Division &division_;
+    Team &team_;
+    Chunk<T> chunk_;
+    WeightGradients<T> weights_;
+    BackMember<T> *members_;
+    T *zeros_, *next_, *carry_ = nullptr, *carry_c_ = nullptr, *rest_h_ = nullptr, *rest_c_ = nullptr;
+};
+
+template <class T>
+void backward(const Backward<T> &call) {
+    Scratch scratch;
+    const Forward<T> &f = call.forward;
+    const Schedule schedule = make_schedule(scratch, f.steps, f.batch, f.lengths, f.reverse);
+    const Plan<T> &plan = *f.plan;
+    const Index gates = kernel_of<T>(plan.cell, plan.proj > 0).gates, pairs = schedule.offset[schedule.steps];
+    const Division wanted = divide(2 * step_operations(plan, gates, pairs), step_operations(plan, gates, f.batch),
+                                   f.batch, f.threads);
+    Team team(wanted.members);
+    const Division division{team.size, wanted.by_rows};
+    BackwardPass<T>(call, schedule, division, team, scratch).run();
+}
+
+}  // namespace hiddenstate::HS_ISA

@@ -1,0 +1,234 @@
+// A layer over a whole sequence.
+//
+// Time is cut into chunks whose products with x fit the cache: they are computed for the chunk, then the recurrent
+// steps consume them. Chunks change no bit: a product stored and loaded again is the same number.
+#pragma once
+
+#include "denormals.hpp"
+#include "layer-inl.hpp"
+#include "schedule-inl.hpp"
+
+namespace hiddenstate::HS_ISA {
+
+constexpr Index chunk_bytes = 256 * 1024;  // products with x held at once, per member
+
+template <class T>
+struct ForwardMember {
+    Rows rows;
+    StepRow<T> *step;  // its rows in the current step
+    T **h;             // where their new h goes, when a projection makes it
+    const T **x;       // its rows of the chunk, and where their products go
+    T **products;
+    T *memory;         // of the products
+    Index capacity;    // rows of a chunk
+};
+
+template <class T>
+class ForwardPass {
+   public:
+    ForwardPass(const Forward<T> &call, const Schedule &schedule, const Division &division, Team &team,
+                Scratch &scratch)
+        : f_(call), plan_(*call.plan), layer_(plan_), schedule_(schedule), division_(division), team_(team) {
+        allocate_state(scratch);
+        members_ = take<ForwardMember<T>>(scratch, division.members);
+        for (int m = 0; m < division.members; ++m) members_[m] = make_member(m, scratch);
+    }
+
+    void run() {
+        team_.run([](void *self, int member) { static_cast<ForwardPass *>(self)->work(member); }, this);
+    }
+
+   private:
+    void allocate_state(Scratch &scratch) {
+        const Index width = layer_.padded_hidden(), state = schedule_.batch * width;
+        zeros_ = take<T>(scratch, larger(plan_.out, width));
+        fill(zeros_, larger(plan_.out, width), T(0));
+        if (plan_.cell == Cell::lstm) {
+            c_ = take<T>(scratch, state);
+            rest_c_ = take<T>(scratch, width);
+            fill(rest_c_, width, T(0));
+            if (f_.rest_c) copy(rest_c_, f_.rest_c, plan_.hidden);
+            fill(c_, state, T(0));
+            for (Index i = 0; f_.c0 && i < f_.batch; ++i)
+                copy(c_ + i * width, f_.c0 + schedule_.order[i] * plan_.hidden, plan_.hidden);
+        }
+        if (plan_.proj) hidden_ = take<T>(scratch, state);
+        if (plan_.cell == Cell::gru_before) {
+            reset_ = take<T>(scratch, state);
+            update_ = take<T>(scratch, state);
+        }
+    }
+
+    ForwardMember<T> make_member(int member, Scratch &scratch) {
+        const Rows rows = division_.rows(schedule_, member);
+        const Index width = layer_.x_width(), most = rows.alive(schedule_.batch);
+        const Index pairs = schedule_.steps ? schedule_.offset[schedule_.steps] : 0;
+        const Index share_of_cache = chunk_bytes * (division_.by_rows ? 1 : division_.members);
+        const Index capacity = larger(most, smaller(pairs, share_of_cache / (width * Index(sizeof(T)))));
+        T *memory = division_.by_rows || member == 0 ? take<T>(scratch, capacity * width) : members_[0].memory;
+        return {rows,
+                take<StepRow<T>>(scratch, most),
+                take<T *>(scratch, most),
+                take<const T *>(scratch, capacity),
+                take<T *>(scratch, capacity),
+                memory,
+                capacity};
+    }
+
+    void work(int number) {
+        const ForwardMember<T> &member = members_[number];
+        for (Index first = 0; first < schedule_.steps;) {
+            const Index last = chunk_end(member, first);
+            multiply_chunk(member, number, first, last);
+            const T *products = member.memory;
+            for (Index s = first; s < last; ++s) {
+                const Index alive = member.rows.alive(schedule_.active[s]);
+                place_rows(member, s, alive, products);
+                advance(member, number, alive);
+                products += alive * layer_.x_width();
+            }
+            first = last;
+        }
+        finish_rows(member, number);
+    }
+
+    // One step of the member's rows: all units of its own rows, or its own units of all rows.
+    void advance(const ForwardMember<T> &member, int number, Index alive) {
+        for (int phase = 0; phase < layer_.cell.phases; ++phase) {
+            layer_.gates(phase, alive, member.step, division_.panels(layer_.h_matrix(phase), number));
+            if (!division_.by_rows) team_.wait();
+        }
+        if (!plan_.proj) return;
+        layer_.project(alive, member.step, member.h, division_.panels(plan_.project, number));
+        if (!division_.by_rows) team_.wait();
+    }
+
+    Index chunk_end(const ForwardMember<T> &member, Index first) const {
+        Index rows = 0, s = first;
+        for (; s < schedule_.steps; ++s) {
+            rows += member.rows.alive(schedule_.active[s]);
+            if (rows > member.capacity && s > first) break;
+        }
+        return s;
+    }
+
+    void multiply_chunk(const ForwardMember<T> &member, int number, Index first, Index last) {
+        Index rows = 0;
+        for (Index s = first; s < last; ++s) {
+            const Index alive = member.rows.alive(schedule_.active[s]);
+            for (Index p = 0; p < alive; ++p, ++rows) {
+                const Index b = schedule_.order[member.rows.at(p)];
+                member.x[rows] = f_.x + (schedule_.time(b, s) * f_.batch + b) * plan_.inputs;
+            }
+        }
+        for (int phase = 0; phase < layer_.cell.phases; ++phase) {
+            T *region = member.memory + layer_.x_region(phase);
+            for (Index r = 0; r < rows; ++r) member.products[r] = region + r * layer_.x_width();
+            const Range panels = division_.panels(layer_.h_matrix(phase), number);
+            layer_.multiply_x(phase, rows, member.x, member.products, panels);
+        }
+    }
+
+    void place_rows(const ForwardMember<T> &member, Index s, Index alive, const T *products) {
+        const Index R = plan_.out, H = plan_.hidden, width = layer_.padded_hidden();
+        for (Index p = 0; p < alive; ++p) {
+            const Index i = member.rows.at(p), b = schedule_.order[i], t = schedule_.time(b, s);
+            const bool fresh = starts_fresh(schedule_, f_.resets, b, s);
+            StepRow<T> &row = member.step[p];
+            row.h = fresh ? or_zeros(f_.rest_h) : h_before(b, s, t);
+            row.c_out = place(c_, i * width);
+            row.c = fresh ? rest_c_ : row.c_out;
+            row.x = products + p * layer_.x_width();
+            member.h[p] = f_.y + (t * f_.batch + b) * R;
+            row.out = plan_.proj ? hidden_ + i * width : member.h[p];
+            row.tape = place(f_.tape, (schedule_.offset[s] + i) * layer_.cell.fields * H);
+            row.reset = place(reset_, i * width);
+            row.update = place(update_, i * width);
+        }
+    }
+
+    const T *or_zeros(const T *row) const { return row ? row : zeros_; }
+
+    const T *h_before(Index b, Index s, Index t) const {
+        if (s == 0) return or_zeros(place(f_.h0, b * plan_.out));
+        return f_.y + ((schedule_.reverse ? t + 1 : t - 1) * f_.batch + b) * plan_.out;
+    }
+
+    // Last states, and zeros where a row has ended. Cells of the projection's step are complete in every division.
+    void finish_rows(const ForwardMember<T> &member, int number) {
+        if (!division_.by_rows && number > 0) return;
+        const Index R = plan_.out, H = plan_.hidden;
+        for (Index p = 0; p < member.rows.alive(f_.batch); ++p) {
+            const Index i = member.rows.at(p), b = schedule_.order[i], length = schedule_.length(b);
+            const T *last = f_.y + ((schedule_.reverse ? 0 : length - 1) * f_.batch + b) * R;
+            if (length == 0) last = h_before(b, 0, 0);
+            copy(f_.h_n + b * R, last, R);
+            if (f_.c_n) copy(f_.c_n + b * H, c_ + i * layer_.padded_hidden(), H);
+            for (Index t = length; t < f_.steps; ++t) fill(f_.y + (t * f_.batch + b) * R, R, T(0));
+        }
+    }
+
+    const Forward<T> &f_;
+    const Plan<T> &plan_;
+    const Layer<T> layer_;
+    const Schedule &schedule_;
+    const Division &division_;
+    Team &team_;
+    ForwardMember<T> *members_;
+    T *zeros_, *c_ = nullptr, *rest_c_ = nullptr, *hidden_ = nullptr, *reset_ = nullptr, *update_ = nullptr;
+};
+
+template <class T>
+void forward(const Forward<T> &call) {
+    Scratch scratch;
+    const Schedule schedule = make_schedule(scratch, call.steps, call.batch, call.lengths, call.reverse);
+    const Plan<T> &plan = *call.plan;
+    const Index gates = kernel_of<T>(plan.cell, plan.proj > 0).gates;
+    const Index pairs = schedule.offset[schedule.steps];
+    const Division wanted = divide(step_operations(plan, gates, pairs), step_operations(plan, gates, call.batch),
+                                   call.batch, call.threads);
+    Team team(wanted.members);
+    const Division division{team.size, wanted.by_rows};
+    ForwardPass<T>(call, schedule, division, team, scratch).run();
+}
+
+// One step of a batch on the calling thread: what forward does with T = 1, without the machinery of time.
+template <class T>
+void step(const Plan<T> &plan, Index batch, const T *x, const T *h, const T *c, T *h_out, T *c_out) {
+    const Layer<T> layer(plan);
+    const Index R = plan.out, H = plan.hidden, width = layer.padded_hidden(), x_width = layer.x_width();
+    constexpr Index group = 32;  // rows at a time: their products with x stay in the first cache
+    Scratch scratch;
+    FlushDenormals flush;
+    const Index most = smaller(group, batch);
+    T *products = take<T>(scratch, most * x_width), *zeros = take<T>(scratch, larger(R, width));
+    T *states = take<T>(scratch, most * width), *updates = take<T>(scratch, most * width);
+    T *cells = take<T>(scratch, most * width);
+    fill(zeros, larger(R, width), T(0));
+    for (Index first = 0; first < batch; first += group) {
+        const Index rows = smaller(group, batch - first);
+        StepRow<T> row[group];
+        const T *inputs[group];
+        T *out[group], *target[group];
+        for (Index r = 0; r < rows; ++r) {
+            const Index b = first + r;
+            inputs[r] = x + b * plan.inputs;
+            target[r] = h_out + b * R;
+            T *cell = cells + r * width;
+            fill(cell, width, T(0));
+            if (c) copy(cell, c + b * H, H);
+            T *state = states + r * width;
+            row[r] = {h ? h + b * R : zeros, cell, products + r * x_width, plan.proj ? state : target[r], cell,
+                      nullptr, state, updates + r * width};
+        }
+        for (int phase = 0; phase < layer.cell.phases; ++phase) {
+            for (Index r = 0; r < rows; ++r) out[r] = products + r * x_width + layer.x_region(phase);
+            layer.multiply_x(phase, rows, inputs, out, {0, panel_count(layer.x_matrix(phase))});
+            layer.gates(phase, rows, row, {0, panel_count(layer.h_matrix(phase))});
+        }
+        if (plan.proj) layer.project(rows, row, target, {0, panel_count(plan.project)});
+        for (Index r = 0; c_out && r < rows; ++r) copy(c_out + (first + r) * H, row[r].c_out, H);
+    }
+}
+
+}  // namespace hiddenstate::HS_ISA

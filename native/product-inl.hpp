@@ -1,0 +1,219 @@
+// Products of rows with a packed matrix: the one kernel under everything.
+//
+//   out[r][c] = start[r][c] + sum_k a[r][k * a_step] * matrix[k][c]     k = 0, 1, ..., depth-1, one fma after the other
+//
+// A tile of (rows x vectors) stays in registers over the whole of k. Every output element is the same chain of fma
+// whatever the tile, so the way rows and columns are cut never changes a bit. Rows are given by pointers: they may lie
+// anywhere, repeat, or point at a row of zeros.
+#pragma once
+
+#include "simd-inl.hpp"
+
+namespace hiddenstate::HS_ISA {
+
+constexpr int most_rows = 8;     // of a tile
+constexpr int most_vectors = 4;  // of a panel
+constexpr int most_panels = 4;   // side by side in a tile of one or two rows
+constexpr Index tile_size = 32;  // vectors in a tile, at most
+
+template <class T>
+struct TileCall {
+    Index depth;
+    const T *const *a;
+    Index a_step;
+    const T *panel;
+    Index panel_step;  // from a panel to the next one, in the packed matrix
+    const T *const *start;
+    Index start_step;  // from a panel to the next one, in the rows of start
+    T *const *out;
+    Index out_step;
+};
+
+template <class T, int Rows, int Vectors, int Panels>
+void tile(const TileCall<T> &call) {
+    constexpr Index width = Vectors * lanes<T>;
+    Vec<T> sum[Rows][Panels][Vectors];
+    const T *a[Rows];
+#pragma GCC unroll 8
+    for (int r = 0; r < Rows; ++r) {
+        a[r] = call.a[r];
+#pragma GCC unroll 4
+        for (int p = 0; p < Panels; ++p)
+#pragma GCC unroll 4
+            for (int v = 0; v < Vectors; ++v)
+                sum[r][p][v] = load(call.start[r] + p * call.start_step + v * lanes<T>);
+    }
+    const T *panel = call.panel;
+    const Index depth = call.depth, a_step = call.a_step, panel_step = call.panel_step;
+    for (Index k = 0; k < depth; ++k, panel += width) {
+        Vec<T> b[Panels][Vectors];
+#pragma GCC unroll 4
+        for (int p = 0; p < Panels; ++p)
+#pragma GCC unroll 4
+            for (int v = 0; v < Vectors; ++v) b[p][v] = load(panel + p * panel_step + v * lanes<T>);
+#pragma GCC unroll 8
+        for (int r = 0; r < Rows; ++r) {
+            const Vec<T> left = broadcast(a[r][k * a_step]);
+#pragma GCC unroll 4
+            for (int p = 0; p < Panels; ++p)
+#pragma GCC unroll 4
+                for (int v = 0; v < Vectors; ++v) sum[r][p][v] = fma(left, b[p][v], sum[r][p][v]);
+        }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 4
+        for (int p = 0; p < Panels; ++p)
+#pragma GCC unroll 4
+            for (int v = 0; v < Vectors; ++v) store(call.out[r] + p * call.out_step + v * lanes<T>, sum[r][p][v]);
+}
+
+constexpr int rows_that_fit(Index vectors) {
+    return accumulators / int(vectors) < most_rows ? accumulators / int(vectors) : most_rows;
+}
+
+// How many panels a tile of few rows takes at once, so that enough independent sums are under way.
+constexpr int panels_that_fit(int rows) { return accumulators < 16 || rows > 2 ? 1 : rows == 1 ? 4 : 2; }
+
+template <class T, int Rows, int Vectors>
+void tile_panels(const TileCall<T> &call, int panels) {
+    if constexpr (panels_that_fit(Rows) > 1) {
+        if (panels == panels_that_fit(Rows)) return tile<T, Rows, Vectors, panels_that_fit(Rows)>(call);
+    }
+    tile<T, Rows, Vectors, 1>(call);
+}
+
+template <class T, int Vectors>
+void tile_rows(const TileCall<T> &call, int rows, int panels) {
+    constexpr int fit = rows_that_fit(Vectors);
+    switch (rows) {
+        case 1: return tile_panels<T, 1, Vectors>(call, panels);
+        case 2: return tile_panels<T, 2, Vectors>(call, panels);
+        case 3: return tile_panels<T, 3, Vectors>(call, 1);
+        case 4: if constexpr (fit >= 4) return tile_panels<T, 4, Vectors>(call, 1); else break;
+        case 5: if constexpr (fit >= 5) return tile_panels<T, 5, Vectors>(call, 1); else break;
+        case 6: if constexpr (fit >= 6) return tile_panels<T, 6, Vectors>(call, 1); else break;
+        case 7: if constexpr (fit >= 7) return tile_panels<T, 7, Vectors>(call, 1); else break;
+        case 8: if constexpr (fit >= 8) return tile_panels<T, 8, Vectors>(call, 1); else break;
+    }
+}
+
+template <class T>
+void run_tile(const TileCall<T> &call, int rows, Index vectors, int panels) {
+    switch (vectors) {
+        case 1: return tile_rows<T, 1>(call, rows, panels);
+        case 2: return tile_rows<T, 2>(call, rows, panels);
+        case 3: return tile_rows<T, 3>(call, rows, panels);
+        case 4: return tile_rows<T, 4>(call, rows, panels);
+    }
+}
+
+template <class T>
+Index panel_count(const Matrix<T> &m) {
+    return ceil_div(m.columns, m.vectors * lanes<T>);
+}
+
+template <class T>
+Index vectors_in_panel(const Matrix<T> &m, Index panel) {
+    return smaller(m.vectors, ceil_div(m.columns, lanes<T>) - panel * m.vectors);
+}
+
+template <class T>
+const T *panel_data(const Matrix<T> &m, Index panel) {
+    return m.data + panel * m.vectors * lanes<T> * m.depth;
+}
+
+struct Range {
+    Index first, last;
+};
+
+// The share of `member` when `count` things are dealt to `members`, in contiguous pieces.
+inline Range share(Index count, int members, int member) {
+    return {count * member / members, count * (member + 1) / members};
+}
+
+// Calls visit(first row, rows, panel, panels) over all tiles of `rows` rows and the given panels: panels outside (one
+// panel stays in the cache while the rows pass), rows inside, cut as evenly as possible.
+template <class T, class Visit>
+void for_each_tile(const Matrix<T> &m, Index rows, Range panels, Visit visit) {
+    for (Index p = panels.first; p < panels.last;) {
+        const Index vectors = vectors_in_panel(m, p);
+        const Index tiles = ceil_div(rows, rows_that_fit(vectors));
+        int together = 1;
+        if (tiles == 1) {
+            const int fit = panels_that_fit(int(rows));
+            if (p + fit <= panels.last && vectors_in_panel(m, p + fit - 1) == vectors) together = fit;
+        }
+        for (Index t = 0; t < tiles; ++t) {
+            const Index first = rows * t / tiles;
+            visit(first, int(rows * (t + 1) / tiles - first), p, together);
+        }
+        p += together;
+    }
+}
+
+// What multiply works on: `rows` rows `a` times a packed matrix.
+template <class T>
+struct Product {
+    Index rows;
+    const T *const *a;
+    Index a_step;
+    T *const *out;
+    Index out_panel;   // distance of two panels in a row of out; 0: columns are contiguous and end at matrix.columns
+    bool accumulate;   // start from what out holds instead of matrix.start
+};
+
+template <class T>
+void multiply_tail(const Product<T> &product, const Matrix<T> &m, TileCall<T> call, Index first, int rows, Index panel);
+
+// out = start + a * matrix, for the given panels.
+template <class T>
+void multiply(const Product<T> &product, const Matrix<T> &m, Range panels) {
+    const Index width = m.vectors * lanes<T>;
+    const Index out_panel = product.out_panel ? product.out_panel : width;
+    for_each_tile(m, product.rows, panels, [&](Index first, int rows, Index panel, int together) {
+        const T *a[most_rows], *start[most_rows];
+        T *out[most_rows];
+        for (int r = 0; r < rows; ++r) {
+            a[r] = product.a[first + r];
+            out[r] = product.out[first + r] + panel * out_panel;
+            start[r] = product.accumulate ? out[r] : m.start + panel * width;
+        }
+        const TileCall<T> call{m.depth, a, product.a_step, panel_data(m, panel), width * m.depth,
+                               start, product.accumulate ? out_panel : width, out, out_panel};
+        const bool whole = product.out_panel || (panel + together) * width <= m.columns;
+        if (whole)
+            run_tile(call, rows, vectors_in_panel(m, panel), together);
+        else
+            multiply_tail(product, m, call, first, rows, panel);
+    });
+}
+
+// The last panel of a row that ends inside a vector: computed in a buffer, then copied.
+template <class T>
+void multiply_tail(const Product<T> &product, const Matrix<T> &m, TileCall<T> call, Index first, int rows,
+                   Index panel) {
+    const Index vectors = vectors_in_panel(m, panel), column = panel * m.vectors * lanes<T>;
+    const Index left = m.columns - column;
+    alignas(64) T buffer[most_rows][most_vectors * lanes<T>];
+    const T *start[most_rows];
+    T *out[most_rows];
+    for (int r = 0; r < rows; ++r) {
+        T *target = product.out[first + r] + column;
+        out[r] = buffer[r];
+        start[r] = product.accumulate ? buffer[r] : call.start[r];
+        if (product.accumulate)
+            for (Index v = 0; v < vectors; ++v)
+                store(buffer[r] + v * lanes<T>, load_part(target + v * lanes<T>, smaller(lanes<T>, left - v * lanes<T>)));
+    }
+    call.start = start;
+    call.out = out;
+    run_tile(call, rows, vectors, 1);
+    for (int r = 0; r < rows; ++r) {
+        T *target = product.out[first + r] + column;
+        for (Index v = 0; v < vectors; ++v)
+            store_part(target + v * lanes<T>, load(buffer[r] + v * lanes<T>), smaller(lanes<T>, left - v * lanes<T>));
+    }
+}
+
+}  // namespace hiddenstate::HS_ISA

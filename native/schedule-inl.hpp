@@ -1,0 +1,130 @@
+// Which rows are alive at which step, where their data lies, and who works on them.
+//
+// Rows are sorted by length, longest first, so that the rows alive at a step are the first ones: padding is never
+// touched. A row is known by its place i in that order. Step s counts in the order of processing; the time index t of
+// a row's step is s, or length-1-s when the sequence is read backwards. Alive (row, step) pairs are numbered
+// n = offset[s] + i.
+#pragma once
+
+#include "product-inl.hpp"
+#include "scratch.hpp"
+#include "team.hpp"
+
+namespace hiddenstate::HS_ISA {
+
+template <class T>
+T *take(Scratch &scratch, Index count) {
+    return static_cast<T *>(scratch.take(std::size_t(count) * sizeof(T)));
+}
+
+template <class T>
+inline void fill(T *to, Index count, T value) {
+    for (Index i = 0; i < count; ++i) to[i] = value;
+}
+
+template <class T>
+inline void copy(T *to, const T *from, Index count) {
+    for (Index i = 0; i < count; ++i) to[i] = from[i];
+}
+
+// The element at `offset`, or null when there is no array.
+template <class T>
+inline T *place(T *array, Index offset) {
+    return array ? array + offset : nullptr;
+}
+
+struct Schedule {
+    Index batch, steps;    // steps: the longest length
+    const Index *order;    // [B] batch index of the row at place i
+    const Index *lengths;  // [B] by batch index, or null: all `steps`
+    const Index *active;   // [steps] rows alive
+    const Index *offset;   // [steps + 1] alive pairs before the step
+    bool reverse;
+
+    Index length(Index b) const { return lengths ? lengths[b] : steps; }
+    Index time(Index b, Index s) const { return reverse ? length(b) - 1 - s : s; }
+};
+
+// Counting sort, stable: rows of one length keep their order.
+inline void sort_by_length(const Index *lengths, Index batch, Index longest, Index *first, Index *order) {
+    fill(first, longest + 2, Index(0));
+    for (Index b = 0; b < batch; ++b) ++first[longest - lengths[b] + 1];
+    for (Index l = 0; l <= longest; ++l) first[l + 1] += first[l];
+    for (Index b = 0; b < batch; ++b) order[first[longest - lengths[b]]++] = b;
+}
+
+inline Schedule make_schedule(Scratch &scratch, Index steps, Index batch, const Index *lengths, bool reverse) {
+    Index longest = lengths ? 0 : steps;
+    for (Index b = 0; lengths && b < batch; ++b) longest = larger(longest, lengths[b]);
+    if (batch == 0) longest = 0;
+    Index *order = take<Index>(scratch, batch), *active = take<Index>(scratch, longest);
+    Index *offset = take<Index>(scratch, longest + 1);
+    for (Index b = 0; b < batch; ++b) order[b] = b;
+    if (lengths) sort_by_length(lengths, batch, longest, take<Index>(scratch, longest + 2), order);
+    Index alive = batch;
+    offset[0] = 0;
+    for (Index s = 0; s < longest; ++s) {
+        while (lengths && alive > 0 && lengths[order[alive - 1]] <= s) --alive;
+        active[s] = alive;
+        offset[s + 1] = offset[s] + alive;
+    }
+    return {batch, longest, order, lengths, active, offset, reverse};
+}
+
+// Segments: does step s of row b start from the rest state instead of the carried one? A flag marks the first step of
+// a segment in time; read backwards, a segment is entered from the step before the next flag.
+inline bool starts_fresh(const Schedule &schedule, const std::uint8_t *resets, Index b, Index s) {
+    if (!resets) return false;
+    if (!schedule.reverse) return resets[s * schedule.batch + b];
+    return s > 0 && resets[(schedule.time(b, s) + 1) * schedule.batch + b];
+}
+
+// Rows of one team member: places first, first + stride, ... below last.
+struct Rows {
+    Index first, stride, last;
+
+    Index at(Index p) const { return first + p * stride; }
+    Index alive(Index active) const {
+        const Index end = smaller(active, last);
+        return end <= first ? 0 : ceil_div(end - first, stride);
+    }
+};
+
+// How a call is cut: by rows (members never wait for each other inside the loop over time) or, with few rows, by
+// hidden units (a barrier at every step).
+struct Division {
+    int members;
+    bool by_rows;
+
+    // Rows of equal length lie together; unequal ones are dealt like cards, so that everyone gets long and short ones.
+    Rows rows(const Schedule &schedule, int member) const {
+        if (!by_rows || members == 1) return {0, 1, schedule.batch};
+        if (schedule.lengths) return {member, members, schedule.batch};
+        const Range mine = share(schedule.batch, members, member);
+        return {mine.first, 1, mine.last};
+    }
+    template <class T>
+    Range panels(const Matrix<T> &m, int member) const {
+        return by_rows ? Range{0, panel_count(m)} : share(panel_count(m), members, member);
+    }
+};
+
+// Below these a second thread costs more than it brings: floating-point operations of the whole call, and of one step
+// between two barriers.
+constexpr double work_per_thread = 2e6, step_work_per_thread = 2e5;
+constexpr Index rows_per_thread = 4;
+
+inline int threads_for(double work, double work_each, int limit) {
+    const double count = work / work_each;
+    return count < 1 ? 1 : count < limit ? int(count) : limit;
+}
+
+// `work`: operations of the call; `step_work`: of one full step.
+inline Division divide(double work, double step_work, Index batch, int limit) {
+    const int threads = threads_for(work, work_per_thread, limit);
+    if (threads <= 1) return {1, true};
+    if (batch >= rows_per_thread * threads) return {threads, true};
+    return {threads_for(step_work, step_work_per_thread, threads), false};
+}
+
+}  // namespace hiddenstate::HS_ISA

@@ -1,0 +1,31 @@
+// Working memory of one call, kept by the thread for the next call.
+#pragma once
+
+#include <cstddef>
+
+namespace hiddenstate {
+
+class Scratch {
+   public:
+    Scratch();   // borrows the calling thread's buffer
+    ~Scratch();  // gives it back; it grows to what this call needed, up to a limit
+    Scratch(const Scratch &) = delete;
+    Scratch &operator=(const Scratch &) = delete;
+
+    // 64-byte aligned, not initialised, valid until this object ends. Throws std::bad_alloc.
+    void *take(std::size_t bytes);
+
+   private:
+    struct Buffer;
+    static Buffer &mine();
+    Buffer *buffer_;
+    std::size_t used_, spilled_;
+    void *spills_;  // list of extra blocks
+    bool owner_;
+};
+
+// 64-byte aligned memory outside any call. Throws std::bad_alloc.
+void *allocate_aligned(std::size_t bytes);
+void release_aligned(void *memory);
+
+}  // namespace hiddenstate

@@ -1,0 +1,120 @@
+// Vectors of the instruction set this file is compiled for, and the few operations that GCC's vector extensions lack.
+//
+// Files named *-inl.hpp are compiled once per instruction set, inside `namespace hiddenstate::HS_ISA`. They use no
+// inline function of the standard library in the loops (see kernels.hpp for the reason).
+#pragma once
+
+#include "kernels.hpp"
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+namespace hiddenstate::HS_ISA {
+
+#if defined(__AVX512F__)
+constexpr int vector_bytes = 64;
+constexpr int accumulators = 24;  // of 32 registers
+#elif defined(__AVX2__)
+constexpr int vector_bytes = 32;
+constexpr int accumulators = 12;  // of 16 registers
+#elif defined(__aarch64__)
+constexpr int vector_bytes = 16;
+constexpr int accumulators = 24;
+#else
+constexpr int vector_bytes = 16;
+constexpr int accumulators = 12;
+#endif
+
+template <class T>
+struct Simd;
+
+template <>
+struct Simd<float> {
+    typedef float Vector __attribute__((vector_size(vector_bytes), may_alias));
+    typedef std::int32_t Bits __attribute__((vector_size(vector_bytes), may_alias));
+    typedef float Unaligned __attribute__((vector_size(vector_bytes), aligned(4), may_alias));
+};
+
+template <>
+struct Simd<double> {
+    typedef double Vector __attribute__((vector_size(vector_bytes), may_alias));
+    typedef std::int64_t Bits __attribute__((vector_size(vector_bytes), may_alias));
+    typedef double Unaligned __attribute__((vector_size(vector_bytes), aligned(8), may_alias));
+};
+
+template <class T>
+using Vec = typename Simd<T>::Vector;
+template <class T>
+using Bits = typename Simd<T>::Bits;
+
+template <class T>
+constexpr Index lanes = vector_bytes / Index(sizeof(T));
+
+inline Index smaller(Index a, Index b) { return a < b ? a : b; }
+inline Index larger(Index a, Index b) { return a > b ? a : b; }
+inline Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
+inline Index round_up(Index a, Index b) { return ceil_div(a, b) * b; }
+
+template <class T>
+inline Vec<T> broadcast(T value) {
+    return value - Vec<T>{};  // subtracting +0 keeps every value, -0 included
+}
+
+template <class T>
+inline Vec<T> load(const T *p) {
+    return *reinterpret_cast<const typename Simd<T>::Unaligned *>(p);
+}
+
+template <class T>
+inline void store(T *p, Vec<T> v) {
+    *reinterpret_cast<typename Simd<T>::Unaligned *>(p) = v;
+}
+
+// a*b + c with one rounding where the processor has it, always the same way within one instruction set.
+#if defined(__AVX512F__)
+inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return _mm512_fmadd_ps(a, b, c); }
+inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { return _mm512_fmadd_pd(a, b, c); }
+#elif defined(__AVX2__)
+inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return _mm256_fmadd_ps(a, b, c); }
+inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { return _mm256_fmadd_pd(a, b, c); }
+#elif defined(__aarch64__)
+inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return vfmaq_f32(c, a, b); }
+inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { return vfmaq_f64(c, a, b); }
+#else
+inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return a * b + c; }
+inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { return a * b + c; }
+#endif
+
+// Loads and stores of the first `count` lanes (1 to lanes<T>); a load fills the rest with zeros.
+#if defined(__AVX512F__)
+inline Vec<float> load_part(const float *p, Index count) {
+    return _mm512_maskz_loadu_ps(__mmask16((1u << count) - 1), p);
+}
+inline Vec<double> load_part(const double *p, Index count) {
+    return _mm512_maskz_loadu_pd(__mmask8((1u << count) - 1), p);
+}
+inline void store_part(float *p, Vec<float> v, Index count) {
+    _mm512_mask_storeu_ps(p, __mmask16((1u << count) - 1), v);
+}
+inline void store_part(double *p, Vec<double> v, Index count) {
+    _mm512_mask_storeu_pd(p, __mmask8((1u << count) - 1), v);
+}
+#else
+template <class T>
+inline Vec<T> load_part(const T *p, Index count) {
+    if (count == lanes<T>) return load(p);
+    Vec<T> v = {};
+    for (Index i = 0; i < count; ++i) v[i] = p[i];
+    return v;
+}
+template <class T>
+inline void store_part(T *p, Vec<T> v, Index count) {
+    if (count == lanes<T>) return store(p, v);
+    for (Index i = 0; i < count; ++i) p[i] = v[i];
+}
+#endif
+
+}  // namespace hiddenstate::HS_ISA

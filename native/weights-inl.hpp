@@ -1,0 +1,188 @@
+// Gradients of the parameters and of x, taken up chunk by chunk.
+//
+// dW = sum over n of d[n] (outer product) input[n]: the product kernel with the roles turned, its rows being columns of
+// d and its depth the chunk's rows. The inputs are packed into panels first; d is read where it lies. Every element of
+// dW is one chain over n; chunks depend on the lengths alone, so neither threads nor tiles change a bit.
+#pragma once
+
+#include "layer-inl.hpp"
+#include "schedule-inl.hpp"
+
+namespace hiddenstate::HS_ISA {
+
+template <class T>
+struct Pair {
+    const T *x, *h, *tape;  // input; state before the step; activations
+    Index at;               // t * B + b
+    bool fresh;             // h is the rest state
+};
+
+// Gate gradients of a chunk of steps, one row for every (row, step) pair.
+template <class T>
+struct Chunk {
+    Index capacity, d_row, d_out_row;
+    T *d;      // [capacity][slots * H, padded]
+    T *d_out;  // [capacity][P, padded]: lstm with projection, gradient of h
+    Pair<T> *pairs;
+};
+
+// Row lengths are an odd number of cache lines: columns of d then spread over all sets of the cache.
+template <class T>
+Index odd_lines(Index count) {
+    const Index line = 64 / Index(sizeof(T));
+    return (ceil_div(count, line) | 1) * line;
+}
+
+template <class T>
+Chunk<T> new_chunk(Scratch &scratch, Index capacity, const Layer<T> &layer) {
+    Chunk<T> chunk{capacity, odd_lines<T>(layer.cell.slots * layer.plan.hidden), odd_lines<T>(layer.plan.proj),
+                   nullptr, nullptr, take<Pair<T>>(scratch, capacity)};
+    chunk.d = take<T>(scratch, capacity * chunk.d_row);
+    if (layer.plan.proj) chunk.d_out = take<T>(scratch, capacity * chunk.d_out_row);
+    return chunk;
+}
+
+// One product dW = d^T input: rows[q] is the q-th row of dW, columns[q] the column of d that makes it.
+template <class T>
+struct WeightProduct {
+    Matrix<T> input;
+    Index count;
+    const T **columns;
+    T **rows;
+    Index d_row;
+};
+
+template <class T>
+class WeightGradients {
+   public:
+    WeightGradients(const Backward<T> &call, const Layer<T> &layer, const Chunk<T> &chunk, Scratch &scratch)
+        : g_(call), layer_(layer), chunk_(chunk) {
+        const CellKernel<T> &cell = layer.cell;
+        const Index H = layer.plan.hidden, I = layer.plan.inputs, R = layer.plan.out, G = cell.gates * H;
+        const bool before = layer.plan.cell == Cell::gru_before;
+        if (g_.dweight_ih) x_ = new_product(scratch, I, cell.x_slots * H, chunk.d, chunk.d_row);
+        for (Index q = 0; q < x_.count; ++q) x_.rows[q] = g_.dweight_ih + x_row(q) * I;
+        if (g_.dweight_hh) h_ = new_product(scratch, R, cell.h_slots * H, chunk.d + cell.h_at * H, chunk.d_row);
+        for (Index q = 0; q < h_.count; ++q) h_.rows[q] = g_.dweight_hh + q * R;
+        if (g_.dweight_hh && before) made_ = new_product(scratch, H, H, chunk.d + 2 * H, chunk.d_row);
+        for (Index q = 0; before && q < made_.count; ++q) made_.rows[q] = g_.dweight_hh + (2 * H + q) * R;
+        if (g_.dweight_hr) made_ = new_product(scratch, H, layer.plan.proj, chunk.d_out, chunk.d_out_row);
+        for (Index q = 0; !before && q < made_.count; ++q) made_.rows[q] = g_.dweight_hr + q * H;
+        sums_ = take<T>(scratch, chunk.d_row);
+        fresh_sums_ = take<T>(scratch, chunk.d_row);
+        fill(sums_, chunk.d_row, T(0));
+        fill(fresh_sums_, chunk.d_row, T(0));
+        if (g_.dweight_ih) fill(g_.dweight_ih, G * I, T(0));
+        if (g_.dweight_hh) fill(g_.dweight_hh, G * R, T(0));
+        if (g_.dweight_hr) fill(g_.dweight_hr, layer.plan.proj * H, T(0));
+    }
+
+    // Packs the inputs of the chunk's rows `mine`.
+    void gather(Index rows, Range mine) {
+        const Pair<T> *pairs = chunk_.pairs;
+        const Index H = layer_.plan.hidden;
+        pack(x_, rows, mine, [pairs](Index n, Index j, Index count) { return load_part(pairs[n].x + j, count); });
+        pack(h_, rows, mine, [pairs](Index n, Index j, Index count) { return load_part(pairs[n].h + j, count); });
+        if (layer_.plan.proj)
+            pack(made_, rows, mine, [pairs, H](Index n, Index j, Index count) {
+                const T *tape = pairs[n].tape + j;
+                return load_part(tape + 3 * H, count) * tanh<T>(load_part(tape + 4 * H, count));
+            });
+        else
+            pack(made_, rows, mine, [pairs](Index n, Index j, Index count) {
+                return load_part(pairs[n].tape + j, count) * load_part(pairs[n].h + j, count);
+            });
+    }
+
+    // Adds the chunk to the member's share of every weight and bias gradient.
+    void accumulate(Index rows, int member, int members) {
+        WeightProduct<T> *const products[] = {&x_, &h_, &made_};
+        for (WeightProduct<T> *product : products) {
+            if (!product->count) continue;
+            const Range mine = share(product->count, members, member);
+            Matrix<T> input = product->input;
+            input.depth = rows;
+            multiply(Product<T>{mine.last - mine.first, product->columns + mine.first, product->d_row,
+                                product->rows + mine.first, 0, true},
+                     input, {0, panel_count(input)});
+        }
+        const Range mine = share(ceil_div(layer_.cell.slots * layer_.plan.hidden, lanes<T>), members, member);
+        if (g_.dbias_ih || g_.dbias_hh) add_columns<false>(sums_, rows, mine);
+        if (g_.forward.resets && g_.drest_h) add_columns<true>(fresh_sums_, rows, mine);
+    }
+
+    // d_x of the chunk's rows `mine`.
+    void input_gradients(Range mine) {
+        if (!g_.dx) return;
+        constexpr Index group = 64;
+        for (Index first = mine.first; first < mine.last; first += group) {
+            const T *a[group];
+            T *out[group];
+            const Index some = smaller(group, mine.last - first);
+            for (Index r = 0; r < some; ++r) {
+                a[r] = chunk_.d + (first + r) * chunk_.d_row;
+                out[r] = g_.dx + chunk_.pairs[first + r].at * layer_.plan.inputs;
+            }
+            const Matrix<T> &m = layer_.plan.back_x;
+            multiply(Product<T>{some, a, 1, out, 0, false}, m, {0, panel_count(m)});
+        }
+    }
+
+    void write_biases() {
+        const Index H = layer_.plan.hidden, G = layer_.cell.gates * H;
+        for (Index q = 0; g_.dbias_ih && q < G; ++q) g_.dbias_ih[x_row(q)] = sums_[q];
+        if (g_.dbias_hh) copy(g_.dbias_hh, sums_ + layer_.cell.h_at * H, G);
+    }
+
+    // Sum of the gate gradients of all steps that started from the rest state.
+    const T *fresh_sums() const { return fresh_sums_; }
+
+   private:
+    // Row of the stacked input weights that column q of d belongs to: reset-after GRU keeps its gradients as n r z hn.
+    Index x_row(Index q) const {
+        const Index H = layer_.plan.hidden;
+        return layer_.plan.cell == Cell::gru ? (q + 2 * H) % (3 * H) : q;
+    }
+
+    WeightProduct<T> new_product(Scratch &scratch, Index width, Index count, const T *d, Index d_row) {
+        WeightProduct<T> product{};
+        const Index padded = round_up(width, lanes<T>);
+        T *start = take<T>(scratch, padded);
+        fill(start, padded, T(0));
+        product.input = {take<T>(scratch, padded * chunk_.capacity), start, chunk_.capacity, width, most_vectors};
+        product.count = count;
+        product.columns = take<const T *>(scratch, count);
+        product.rows = take<T *>(scratch, count);
+        product.d_row = d_row;
+        for (Index q = 0; q < count; ++q) product.columns[q] = d + q;
+        return product;
+    }
+
+    template <class Value>
+    void pack(WeightProduct<T> &product, Index rows, Range mine, Value value) {
+        if (!product.count) return;
+        Matrix<T> input = product.input;
+        input.depth = rows;
+        pack_values(input, mine, value);
+    }
+
+    // sums[q] += d[n][q] over the chunk's rows, in order; `mine` counts vectors of columns.
+    template <bool FreshOnly>
+    void add_columns(T *sums, Index rows, Range mine) {
+        for (Index v = mine.first; v < mine.last; ++v) {
+            const Index q = v * lanes<T>;
+            Vec<T> sum = load(sums + q);
+            for (Index n = 0; n < rows; ++n)
+                if (!FreshOnly || chunk_.pairs[n].fresh) sum += load(chunk_.d + n * chunk_.d_row + q);
+            store(sums + q, sum);
+        }
+    }
+
+    const Backward<T> &g_;
+    const Layer<T> &layer_;
+    const Chunk<T> &chunk_;
+    WeightProduct<T> x_{}, h_{}, made_{};
+    T *sums_, *fresh_sums_;
+};
+
+}  // namespace hiddenstate::HS_ISA
