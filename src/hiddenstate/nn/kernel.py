@@ -1,0 +1,137 @@
+"""The native kernels called with torch tensors: allocates outputs, knows nothing of autograd.
+
+Tensors are CPU tensors of one dtype (float32 or float64); what is not C-contiguous is copied.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from hiddenstate import native
+
+
+class Arguments(NamedTuple):
+    """What one scan (one layer in one direction) reads.
+
+    Attributes:
+        x: input ``[T, B, I]``.
+        h0: initial output ``[B, R]``; None: zeros.
+        c0: initial cell state ``[B, H]`` (LSTM); None: zeros.
+        weight_ih: ``[G*H, I]``.
+        weight_hh: ``[G*H, R]``.
+        bias_ih: ``[G*H]`` or None.
+        bias_hh: ``[G*H]`` or None.
+        weight_hr: projection ``[P, H]`` or None.
+        rest_h: ``[R]``, the state after a reset; None: zeros.
+        rest_c: ``[H]``, likewise (LSTM).
+        lengths: int64 ``[B]``; None: T.
+        resets: bool ``[T, B]`` or None.
+    """
+
+    x: Tensor
+    h0: Tensor | None
+    c0: Tensor | None
+    weight_ih: Tensor
+    weight_hh: Tensor
+    bias_ih: Tensor | None
+    bias_hh: Tensor | None
+    weight_hr: Tensor | None
+    rest_h: Tensor | None
+    rest_c: Tensor | None
+    lengths: Tensor | None
+    resets: Tensor | None
+
+    @property
+    def params(self) -> dict[str, Tensor | None]:
+        """The parameters by name."""
+        return dict(zip(self._fields[3:8], self[3:8], strict=True))
+
+    @property
+    def sizes(self) -> tuple[int, int, int, int]:
+        """T, B, H and R."""
+        time, batch, _ = self.x.shape
+        out = self.weight_hh.shape[1]
+        return time, batch, out if self.weight_hr is None else self.weight_hr.shape[1], out
+
+
+DIFFERENTIABLE = 10
+"""How many of the arguments, from the first on, have a gradient."""
+
+
+class Outputs(NamedTuple):
+    """What one scan gives: ``y [T, B, R]``, ``h_n [B, R]``, ``c_n [B, H]`` (empty: no LSTM), and the tape.
+
+    The tape is what backward needs of every step, ``[T*B, fields*H]``; without ``keep`` it has no rows.
+    """
+
+    y: Tensor
+    h_n: Tensor
+    c_n: Tensor
+    tape: Tensor
+
+
+def allocate(arguments: Arguments, cell: str, keep: bool) -> Outputs:
+    """Uninitialised outputs; with fake tensors this is the shape rule."""
+    time, batch, hidden, out = arguments.sizes
+    new = arguments.x.new_empty
+    c_n = new((batch, hidden) if cell == "lstm" else (0,))
+    width = len(native.tape_fields(cell)) * hidden
+    return Outputs(new((time, batch, out)), new((batch, out)), c_n, new((time * batch if keep else 0, width)))
+
+
+def plan(arguments: Arguments, cell: str, *, backward: bool) -> native.Plan:
+    """The weights, packed for the kernels. Made at every call: an optimiser changes weights unseen."""
+    weights = (_ready(tensor) for tensor in arguments[3:8])
+    return native.Plan(cell, *weights, backward=backward)
+
+
+def forward(arguments: Arguments, packed: native.Plan, reverse: bool, keep: bool) -> Outputs:
+    """One layer in one direction."""
+    outputs = allocate(arguments, packed.cell, keep)
+    x, h0, c0, rest_h, rest_c, lengths, resets = _operands(arguments)
+    y, h_n, c_n, tape = outputs
+    native.forward(
+        packed, x, h0, c0, lengths, resets, rest_h, rest_c, reverse,
+        y, h_n, c_n if packed.cell == "lstm" else None, tape if keep and tape.shape[1] else None,
+    )  # fmt: skip
+    return outputs
+
+
+def backward(
+    d_outputs: tuple[Tensor | None, Tensor | None, Tensor | None],
+    arguments: Arguments,
+    y: Tensor,
+    tape: Tensor,
+    packed: native.Plan,
+    reverse: bool,
+    needs: tuple[bool, ...],
+) -> list[Tensor | None]:
+    """Gradients of the first ``DIFFERENTIABLE`` arguments from those of ``y``, ``h_n`` and ``c_n``.
+
+    A gradient that ``needs`` does not ask for is None, and is not computed.
+    """
+    gradients = [
+        tensor.new_empty(tensor.shape) if need and tensor is not None else None
+        for need, tensor in zip(needs, arguments, strict=False)
+    ]
+    dx, dh0, dc0, dw_ih, dw_hh, db_ih, db_hh, dw_hr, drest_h, drest_c = gradients
+    x, h0, c0, rest_h, rest_c, lengths, resets = _operands(arguments)
+    dy, dh_n, dc_n = (_ready(tensor) for tensor in d_outputs)
+    dc_n = dc_n if packed.cell == "lstm" else None
+    native.backward(
+        packed, x, h0, c0, lengths, resets, rest_h, rest_c, reverse,
+        _ready(y), _ready(tape) if tape.shape[1] else None,
+        dy, dh_n, dc_n, dx, dh0, dc0, drest_h, drest_c, dw_ih, dw_hh, db_ih, db_hh, dw_hr, None, None,
+    )  # fmt: skip
+    return gradients
+
+
+def _operands(arguments: Arguments) -> list[Tensor | None]:
+    """All arguments but the weights, in the kernels' order: x, h0, c0, rest_h, rest_c, lengths, resets."""
+    return [_ready(tensor) for tensor in (*arguments[:3], *arguments[8:])]
+
+
+def _ready(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.detach().contiguous()

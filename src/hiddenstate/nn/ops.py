@@ -1,0 +1,107 @@
+"""The differentiable scan of one layer in one direction: which door a call takes to the kernels.
+
+Plain eager calls go to the kernels through one ``autograd.Function``, which costs about 10 us; the registered
+operators, with an autograd rule in Python, cost about 50. They serve the calls that somebody else watches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hiddenstate.cells import Cell
+from hiddenstate.types import State
+from . import kernel, operators
+from .kernel import DIFFERENTIABLE, Arguments
+
+
+def scan(
+    cell: Cell,
+    params: Mapping[str, Tensor],
+    x: Tensor,
+    state: State | None,
+    *,
+    lengths: Tensor | None = None,
+    resets: Tensor | None = None,
+    rest: State | None = None,
+    reverse: bool = False,
+) -> tuple[Tensor, State]:
+    """One layer in one direction by the native kernels, differentiable in every floating-point argument.
+
+    Args:
+        cell: a cell with a native kernel.
+        params: ``weight_ih``, ``weight_hh`` and, where the layer has them, ``bias_ih``, ``bias_hh``, ``weight_hr``.
+        x: ``[T, B, I]`` on the CPU, float32 or float64 as all others.
+        state: initial state, fields ``[B, *]``; None: ``rest``.
+        lengths: int64 ``[B]``, 0 to T; None: T.
+        resets: bool ``[T, B]``: True restarts the row before that step.
+        rest: state that a row restarts from, fields ``[*]``; None: zeros.
+        reverse: from each row's last step to its first.
+
+    Returns:
+        ``y [T, B, R]`` (zero at padded steps) and the state after the last step.
+    """
+    if state is None and rest is not None:
+        state = type(rest)(*(field.expand(x.shape[1], -1) for field in rest))
+    h0, c0 = _fields(state)
+    rest_h, rest_c = _fields(None if resets is None else rest)
+    arguments = Arguments(
+        x, h0, c0, params["weight_ih"], params["weight_hh"], params.get("bias_ih"), params.get("bias_hh"),
+        params.get("weight_hr"), rest_h, rest_c, lengths, resets,
+    )  # fmt: skip
+    y, h_n, c_n = _run(arguments, cell.native, reverse)
+    return y, cell.State(h_n, c_n) if len(cell.State._fields) == 2 else cell.State(h_n)
+
+
+def _fields(state: State | None) -> tuple[Tensor | None, Tensor | None]:
+    return (None, None) if state is None else (state[0], state[1] if len(state) == 2 else None)
+
+
+def _run(arguments: Arguments, cell: str, reverse: bool) -> tuple[Tensor, Tensor, Tensor]:
+    if not _is_plain(arguments.x):
+        return operators.scan(arguments, cell, reverse, torch.is_grad_enabled())[:3]
+    if torch.is_grad_enabled() and any(t.requires_grad for t in arguments if t is not None):
+        return _EagerScan.apply(*arguments, cell, reverse)  # pyright: ignore[reportReturnType]
+    packed = kernel.plan(arguments, cell, backward=False)
+    return kernel.forward(arguments, packed, reverse, keep=False)[:3]
+
+
+def _is_plain(x: Tensor) -> bool:
+    """Whether nothing but autograd watches this call: no compiler, no functional transform, no dispatch mode."""
+    return not (
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or torch._C._len_torch_dispatch_stack()
+        or type(x) is not Tensor
+        and type(x) is not torch.nn.Parameter
+    )
+
+
+class _EagerScan(torch.autograd.Function):
+    """The eager path: as the registered operator, without its overhead, and with the weights packed once."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
+        *tensors, ctx.cell, ctx.reverse = inputs
+        arguments = Arguments(*tensors)
+        ctx.packed = kernel.plan(arguments, ctx.cell, backward=True)
+        y, h_n, c_n, tape = kernel.forward(arguments, ctx.packed, ctx.reverse, keep=True)
+        ctx.save_for_backward(*arguments, y, tape)
+        ctx.set_materialize_grads(False)
+        return y, h_n, c_n
+
+    @staticmethod
+    def backward(ctx: Any, *d_outputs: Tensor | None) -> tuple[Tensor | None, ...]:
+        if not operators.any_of(d_outputs):
+            return (None,) * (len(Arguments._fields) + 2)
+        *tensors, y, tape = ctx.saved_tensors
+        arguments = Arguments(*tensors)
+        needs = ctx.needs_input_grad[:DIFFERENTIABLE]
+        if torch.is_grad_enabled():  # create_graph: the gradient itself will be differentiated
+            gradients = operators.scan_backward(d_outputs, arguments, y, tape, ctx.cell, ctx.reverse, needs)
+        else:
+            gradients = kernel.backward(d_outputs, arguments, y, tape, ctx.packed, ctx.reverse, needs)
+        return *gradients, None, None, None, None
