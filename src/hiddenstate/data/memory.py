@@ -106,7 +106,9 @@ def _from_foreign(source: Any) -> Table:
         name = str(known.name) if known.name else "value"
         return Table(_from_narwhals(known, name).to_frame(), where="series")
     if isinstance(known, nw.DataFrame):
-        return Table(pl.DataFrame([_from_narwhals(known.get_column(name), str(name)) for name in names]), where="frame")
+        return Table(
+            pl.DataFrame([_from_narwhals(known.get_column(name), str(name)) for name in names]), where="frame"
+        )
     raise DataError(
         "an object that is no table",
         where="source",
