@@ -104,8 +104,12 @@ def test_time_stamps_in_text(text, expected):
     st.sampled_from(["auto", "minutes", "milliseconds"]),
 )
 def test_one_stamp_is_read_as_the_whole_column_is(stamp, sep, precision):
-    stamp = stamp.replace(year=max(1000, min(stamp.year, 9990)), second=stamp.second * (precision != "minutes"))
-    stamp = stamp.replace(microsecond=0 if precision == "minutes" else stamp.microsecond // 1000 * 1000, fold=0)
+    stamp = stamp.replace(
+        year=max(1000, min(stamp.year, 9990)), second=stamp.second * (precision != "minutes")
+    )
+    stamp = stamp.replace(
+        microsecond=0 if precision == "minutes" else stamp.microsecond // 1000 * 1000, fold=0
+    )
     offset = stamp.utcoffset()
     if offset is not None and offset % dt.timedelta(minutes=1):
         return  # zones of before 1900 with seconds in their offset
@@ -115,7 +119,9 @@ def test_one_stamp_is_read_as_the_whole_column_is(stamp, sep, precision):
     assert (wrong, times.to_numpy()[0], parse_time(text)) == (None, expected, expected)
 
 
-@pytest.mark.parametrize("wrong", ["2024-02-30", "2024-13", "tomorrow", "01/02/2024", "2024-01-01 25:00", "12:30"])
+@pytest.mark.parametrize(
+    "wrong", ["2024-02-30", "2024-13", "tomorrow", "01/02/2024", "2024-01-01 25:00", "12:30"]
+)
 def test_an_unreadable_stamp_names_its_row(wrong):
     with pytest.raises(DataError, match=r"unreadable time stamp \(in some.csv, column 'x', row 2\)") as error:
         table("2024-01-01", wrong, "2024-01-03").times("x")
@@ -149,7 +155,10 @@ def test_whole_numbers_count_steps_or_time():
     assert table("1959", "1960").times("x").dtype == np.int64
     for unit, factor in (("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9)):
         found = table(1_700_000_000 * factor, 1_700_000_060 * factor).times("x")
-        assert found.tolist() == [dt.datetime(2023, 11, 14, 22, 13, 20), dt.datetime(2023, 11, 14, 22, 14, 20)], unit
+        assert found.tolist() == [
+            dt.datetime(2023, 11, 14, 22, 13, 20),
+            dt.datetime(2023, 11, 14, 22, 14, 20),
+        ], unit
     assert table("20240131", "20240201").times("x").tolist()[1] == dt.datetime(2024, 2, 1)
     assert table(20240131, 20240132).times("x").dtype == np.int64
     with pytest.raises(DataError, match=r"row 2.*whole numbers or ISO dates, got 1.5"):
@@ -171,7 +180,9 @@ def test_sequences():
     found = data.read([{"x": [[1, 2], [3, 4]]}, {"x": [[5, None]]}]).sequences("x")
     assert found[0].shape == (2, 2)
     assert np.isnan(found[1][0, 1])
-    with pytest.raises(DataError, match=r"no sequence of numbers \(in list.*row 2|in records, column 'x', row 2"):
+    with pytest.raises(
+        DataError, match=r"no sequence of numbers \(in list.*row 2|in records, column 'x', row 2"
+    ):
         data.read([{"x": [1]}, {"x": None}]).sequences("x")
     with pytest.raises(DataError, match="no sequence of numbers"):
         data.read([{"x": [[1, 2], [3]]}]).sequences("x")

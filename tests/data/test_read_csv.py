@@ -36,7 +36,9 @@ TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x00\r"), max_si
 
 @settings(max_examples=200, deadline=None)
 @given(
-    rows=st.integers(2, 4).flatmap(lambda n: st.lists(st.lists(TEXT, min_size=n, max_size=n), min_size=1, max_size=9)),
+    rows=st.integers(2, 4).flatmap(
+        lambda n: st.lists(st.lists(TEXT, min_size=n, max_size=n), min_size=1, max_size=9)
+    ),
     separator=st.sampled_from(delimited.SEPARATORS),
     size=st.sampled_from([3, 17, blocks.BLOCK_BYTES]),
     quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
@@ -54,7 +56,9 @@ def test_what_the_standard_writer_writes_is_read_back(rows, separator, size, quo
 
 @settings(max_examples=100, deadline=None)
 @given(
-    values=st.lists(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=2), min_size=2),
+    values=st.lists(
+        st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=2), min_size=2
+    ),
     separator=st.sampled_from(delimited.SEPARATORS),
     header=st.booleans(),
 )
@@ -92,7 +96,10 @@ def test_numbers_come_back_to_the_last_bit_by_the_fast_way(values, separator, he
         ("2024-01-01,a\n2024-01-02,b\n", {"column_1": ["2024-01-01", "2024-01-02"], "column_2": ["a", "b"]}),
         ("0\tgood\n1\tbad\n", {"column_1": ["0", "1"], "column_2": ["good", "bad"]}),
         ("101,102\n1.5,2.5\n0.5,0.25\n", {"101": ["1.5", "0.5"], "102": ["2.5", "0.25"]}),
-        ("id,2020,2021\nx,1,2\n", {"column_1": ["id", "x"], "column_2": ["2020", "1"], "column_3": ["2021", "2"]}),
+        (
+            "id,2020,2021\nx,1,2\n",
+            {"column_1": ["id", "x"], "column_2": ["2020", "1"], "column_3": ["2021", "2"]},
+        ),
         ('ham\tsay "hi\nspam\t"buy" now\n', {"ham": ["spam"], 'say "hi': ['"buy" now']}),
         ('a\tb\n"x\ty"\t1\n', {"a": ["x\ty"], "b": ["1"]}),
     ],
@@ -106,11 +113,15 @@ def test_header_and_separator_can_be_said(file):
     assert data.read(path, header=True).names == ["2020", "2021"]
     assert data.read(path, header=False).text("column_1").tolist() == ["2020", "1"]
     assert data.read(path, separator=";", header=True).names == ["2020,2021"]
-    assert data.read(path).notes == (f"{path}: no header row was seen, so the columns are called column_1 to column_2",)
+    assert data.read(path).notes == (
+        f"{path}: no header row was seen, so the columns are called column_1 to column_2",
+    )
     assert data.read(path, header=False).notes == ()
 
 
-@pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".xz", lzma.compress), (".bz2", bz2.compress)])
+@pytest.mark.parametrize(
+    ("suffix", "pack"), [(".gz", gzip.compress), (".xz", lzma.compress), (".bz2", bz2.compress)]
+)
 def test_compressed_files(file, suffix, pack):
     packed = pack(b"a,b\n" + b"1,2\n" * 1000)
     assert len(data.read(file(packed, f"some.csv{suffix}"))) == 1000
@@ -177,10 +188,10 @@ def test_wrong_options(file):
 
 
 def test_an_error_far_into_the_file_names_its_line(file):
-    good = "1,2\n" * 400_000
-    with pytest.raises(DataError, match="line 400002"):
+    good = "1,2\n" * 300_000
+    with pytest.raises(DataError, match="line 300002"):
         data.read(file(f"a,b\n{good}3\n"))
-    with pytest.raises(DataError, match=r"column 'b', row 400001.*got 'x'"):
+    with pytest.raises(DataError, match=r"column 'b', row 300001.*got 'x'"):
         data.read(file(f"a,b\n{good}3,x\n")).numbers("b")
 
 
@@ -199,5 +210,7 @@ def test_decimal_commas(file):
 
 
 def test_missing_columns_are_named(file):
-    with pytest.raises(DataError, match=r"no column 'price' \(in .*\): expected one of 'day', 'prize'.*header=False"):
+    with pytest.raises(
+        DataError, match=r"no column 'price' \(in .*\): expected one of 'day', 'prize'.*header=False"
+    ):
         data.read(file("day,prize\n1,2\n")).numbers("price")

@@ -23,7 +23,12 @@ def file(tmp_path):
 
 
 def test_jsonl(file):
-    lines = ['{"a": 1, "b": "x", "c": true}', "", '{"b": null, "a": 2.5}', '{"a": null, "b": "ü", "c": false}']
+    lines = [
+        '{"a": 1, "b": "x", "c": true}',
+        "",
+        '{"b": null, "a": 2.5}',
+        '{"a": null, "b": "ü", "c": false}',
+    ]
     table = data.read(file("\n".join(lines), "some.jsonl"))
     np.testing.assert_array_equal(table.numbers("a"), [1, 2.5, np.nan])
     assert table.text("b").tolist() == ["x", None, "ü"]
@@ -77,7 +82,9 @@ def test_a_key_far_into_the_file(file):
 def test_whole_numbers_keep_their_digits(file):
     table = data.read(file('{"id": 9007199254740993}\n{"id": 18446744073709551617}\n', "some.jsonl"))
     assert table.kind("id") == "numbers"
-    assert data.read(file('{"id": 9007199254740993}\n', "b.jsonl")).text("id").tolist() == ["9007199254740993"]
+    assert data.read(file('{"id": 9007199254740993}\n', "b.jsonl")).text("id").tolist() == [
+        "9007199254740993"
+    ]
 
 
 def test_parquet(file, tmp_path):
@@ -101,7 +108,10 @@ def test_text_files(file):
     assert data.read_text(path) == "first line\r\n\n  second\n"
     with pytest.raises(DataError, match="an empty file"):
         data.read_text(file("", "empty.txt"))
-    assert data.read(file("1,2\n3,4\n", "numbers.txt"), format="csv").matrix(["column_1"]).tolist() == [[1], [3]]
+    assert data.read(file("1,2\n3,4\n", "numbers.txt"), format="csv").matrix(["column_1"]).tolist() == [
+        [1],
+        [3],
+    ]
 
 
 SAME = {"a": [1.0, 2.5, None], "b": ["x", None, "z"], "c": [1, 2, 3], "d": [True, False, True]}
@@ -122,7 +132,19 @@ SAME = {"a": [1.0, 2.5, None], "b": ["x", None, "z"], "c": [1, 2, 3], "d": [True
         {name: pd.Series(values) for name, values in SAME.items()},
         {name: np.array(values, dtype=object) for name, values in SAME.items()},
     ],
-    ids=["dict", "records", "pandas", "nullable", "object", "index", "polars", "lazy", "arrow", "series", "arrays"],
+    ids=[
+        "dict",
+        "records",
+        "pandas",
+        "nullable",
+        "object",
+        "index",
+        "polars",
+        "lazy",
+        "arrow",
+        "series",
+        "arrays",
+    ],
 )
 def test_one_table_from_any_library(source):
     table = data.read(source)
@@ -137,7 +159,13 @@ def test_dates_in_frames():
     stamps = pd.date_range("2024-01-01", periods=2, tz="Europe/Berlin")
     expected = np.array(["2023-12-31T23", "2024-01-01T23"], "datetime64[us]")
     frame = pd.DataFrame({"t": stamps, "x": [1, 2]})
-    for source in (frame, frame.set_index("t"), frame.astype({"t": object}), pl.from_pandas(frame), pa.table(frame)):
+    for source in (
+        frame,
+        frame.set_index("t"),
+        frame.astype({"t": object}),
+        pl.from_pandas(frame),
+        pa.table(frame),
+    ):
         np.testing.assert_array_equal(data.read(source).times("t"), expected)
     with_gap = pd.DataFrame({"t": pd.to_datetime(["2024-01-01", None])})
     with pytest.raises(DataError, match=r"missing time stamp.*row 2"):

@@ -18,7 +18,9 @@ def days(*numbers):
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from("bca"), st.integers(0, 30)), min_size=1, unique=True), st.booleans())
+@given(
+    st.lists(st.tuples(st.sampled_from("bca"), st.integers(0, 30)), min_size=1, unique=True), st.booleans()
+)
 def test_groups_are_those_of_pandas(rows, dates):
     ids, steps = zip(*rows, strict=True)
     time = pd.date_range("2024", periods=31).to_numpy()[list(steps)] if dates else list(steps)
@@ -46,7 +48,9 @@ def test_sorting_is_reported_once(caplog):
     with caplog.at_level(logging.WARNING):
         found = data.group(table, id="id", time="t")
     assert [one.columns["x"].tolist() for one in found] == [[2, 1], [3, 4]]
-    assert [record.message for record in caplog.records] == ["columns: 1 of 2 series were not in time order and sorted"]
+    assert [record.message for record in caplog.records] == [
+        "columns: 1 of 2 series were not in time order and sorted"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +67,9 @@ def test_repeated_stamps(how, x, c, rows):
     assert one.columns["x"].tolist() == x
     assert one.columns["c"].tolist() == c
     assert one.rows.tolist() == rows
-    with pytest.raises(DataError, match=r"repeats \(in columns, rows 2, 3, 4\).*got 2024-01-02.*duplicates='first'"):
+    with pytest.raises(
+        DataError, match=r"repeats \(in columns, rows 2, 3, 4\).*got 2024-01-02.*duplicates='first'"
+    ):
         data.group(table, time="t")
 
 
@@ -130,13 +136,21 @@ def test_frequencies_at_the_edges():
     assert infer("2024-01-01", "2024-02-01").name == "monthly"
     assert infer("2024-01-31", "2024-02-29", "2024-03-31").name == "monthly"
     assert infer("2024-02-05", "2024-02-06", "2024-02-09").name == "daily"  # no weekend in between
-    assert infer("2024-01-01", "2024-01-02", "2024-01-06", "2024-01-09").name == "daily"  # median 3 misses the 2nd
+    assert (
+        infer("2024-01-01", "2024-01-02", "2024-01-06", "2024-01-09").name == "daily"
+    )  # median 3 misses the 2nd
     steps = data.infer_frequency(np.array([0, 2, 4, 8]))
     assert (steps.name, steps.advance(8, 2).tolist(), steps.season) == ("every 2 steps", [10, 12], 1)
     third = data.Frequency("months", 1).advance(np.datetime64("2024-01-30", "us"), 3)
     assert third.astype("datetime64[D]").astype(str).tolist() == ["2024-02-29", "2024-03-30", "2024-04-30"]
     assert data.Frequency("microseconds", 3_600_000_000).season == 24
-    for wrong in (None, {}, {"unit": "moons", "count": 1}, {"unit": "steps", "count": 0}, {"unit": "steps", "count": 1.5}):
+    for wrong in (
+        None,
+        {},
+        {"unit": "moons", "count": 1},
+        {"unit": "steps", "count": 0},
+        {"unit": "steps", "count": 1.5},
+    ):
         with pytest.raises(SpecError, match="not a frequency"):
             data.Frequency.from_json(wrong)
 
@@ -158,7 +172,9 @@ def test_gaps_become_missing_rows():
 def test_a_wild_stamp_does_not_blow_the_series_up():
     stamps = ["1970-01-01", *days(*range(1, 31))]
     [one] = data.group(data.read({"t": stamps, "x": range(31)}), time="t")
-    with pytest.raises(DataError, match=r"a gap so wide.*rows 1 and 2\).*1970-01-01.* followed by 2024-01-01"):
+    with pytest.raises(
+        DataError, match=r"a gap so wide.*rows 1 and 2\).*1970-01-01.* followed by 2024-01-01"
+    ):
         data.regular(one)
     weekly = data.Frequency("microseconds", 7 * 86_400_000_000)
     with pytest.raises(DataError, match=r"not on the weekly grid \(in columns, row 3\)"):

@@ -158,7 +158,7 @@ class _RowReader:
                 row = next(reader)
             except csv.Error as error:
                 raise _bad_quotes(error, self._where, line) from error
-            if len(row) <= 1 and not "".join(row).strip():
+            if not row or (len(row) == 1 and row[0].isspace()):
                 self.blanks += width == 1 and not self.header
             elif self.header:
                 self.header = False

@@ -24,23 +24,23 @@ def frames_of_lines(blocks: Iterator[Block], where: str) -> Iterator[pl.DataFram
     """
     names: list[str] | None = None
     for block in blocks:
-        numbered = [
-            (block.first_line + i, line) for i, line in enumerate(lines_of(block.data)) if line.strip()
-        ]
-        records = [_record(line, f"{where}, line {number}") for number, line in numbered]
-        if not records:
+        lines = [(block.first_line + i, line) for i, line in enumerate(lines_of(block.data)) if line.strip()]
+        if not lines:
             continue
+        records = _records(lines, where)
         if names is None:
             names = list(dict.fromkeys(key for record in records for key in record))
-        for (number, _), record in zip(numbered, records, strict=True):
-            late = next((key for key in record if key not in names), None)
-            if late is not None:
-                raise DataError(
-                    f"key {late!r} first appears far into the file",
-                    where=f"{where}, line {number}",
-                    expected="keys of the first lines: " + ", ".join(map(repr, names)),
-                    fix=f'Give the first line all keys, such as "{late}": null',
-                )
+        late = set().union(*records) - set(names)
+        if late:
+            key, number = next(
+                (key, n) for (n, _), one in zip(lines, records, strict=True) for key in one if key in late
+            )
+            raise DataError(
+                f"key {key!r} first appears far into the file",
+                where=f"{where}, line {number}",
+                expected="keys of the first lines: " + ", ".join(map(repr, names)),
+                fix=f'Give the first line all keys, such as "{key}": null',
+            )
         yield frame_of_records(records, where, names=names)
 
 
@@ -120,6 +120,17 @@ def _column_of_lists(name: str, values: list[Any], where: str, first_row: int) -
                 expected="a list of numbers, or of equally long lists of numbers",
             ) from error
     return pl.Series(name, values, dtype=dtype)
+
+
+def _records(lines: list[tuple[int, str]], where: str) -> list[dict[str, Any]]:
+    """The objects of numbered lines: all at once where each line is one, else one by one up to the wrong line."""
+    try:
+        records = json.loads(f"[{','.join(line for _, line in lines)}]")
+        if len(records) == len(lines) and all(isinstance(record, dict) for record in records):
+            return records
+    except (json.JSONDecodeError, RecursionError):
+        pass
+    return [_record(line, f"{where}, line {number}") for number, line in lines]
 
 
 def _record(line: str, where: str) -> dict[str, Any]:

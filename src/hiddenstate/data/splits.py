@@ -101,7 +101,7 @@ def split(
 
 
 def _steps(length: int, size: float | int, where: str) -> int:
-    if isinstance(size, (bool, str)) or size < 0 or (isinstance(size, float) and size >= 1):
+    if isinstance(size, (bool, str)) or not 0 <= size or (isinstance(size, float) and size >= 1):
         raise OptionError("not a share or number of steps", where=where, expected="0.2 or 24, say", got=size)
     return int(size) if isinstance(size, (int, np.integer)) else round(size * length)
 

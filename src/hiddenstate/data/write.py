@@ -99,13 +99,19 @@ def _write_parquet(frames: Iterable[pl.DataFrame], file: BinaryIO) -> None:
     import polars as pl
 
     with tempfile.TemporaryDirectory(dir=Path(file.name).parent if hasattr(file, "name") else None) as folder:
-        for number, frame in enumerate(frames):
-            frame.write_parquet(Path(folder) / f"{number:09}.parquet")
-        pl.scan_parquet(Path(folder) / "*.parquet").sink_parquet(file)
+        try:
+            for number, frame in enumerate(frames):
+                frame.write_parquet(Path(folder) / f"{number:09}.parquet")
+            pl.scan_parquet(Path(folder) / "*.parquet").sink_parquet(file)
+        except pl.exceptions.PolarsError as error:
+            raise OSError(str(error).splitlines()[0]) from error
 
 
 def _text(frame: pl.DataFrame, format: str, *, first: bool) -> str:
-    return frame.write_csv(include_header=first) if format == "csv" else frame.write_ndjson()
+    if format == "jsonl":
+        return frame.write_ndjson()
+    blank = '""' if frame.width == 1 else ""  # a line without anything could be taken for the end of the file
+    return frame.write_csv(include_header=first, null_value=blank)
 
 
 def _spelled(frame: pl.DataFrame, format: str) -> pl.DataFrame:
