@@ -35,7 +35,7 @@ class Worker:
         self.references = {config: self.run(config, 2, []) for config in CONFIGS}
 
     def run(self, config: str, every_updates: int, kills: list[int]) -> dict:
-        """A training that is killed at each of ``kills`` (instructions of each life), then left alone."""
+        """A training that is killed at each of ``kills`` (an instruction of each life), then left alone."""
         self.runs += 1
         folder, result = self.folder / f"run{self.runs}", self.folder / f"result{self.runs}"
         task = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..errors import OptionError
 from ..options import FLAG, OneOf, Real, Whole, check, option
 
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop")
@@ -69,6 +70,13 @@ class Config:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.min_learning_rate > self.learning_rate:
+            raise OptionError(
+                "the floor lies above the rate",
+                where="Config.min_learning_rate",
+                expected=f"at most learning_rate = {self.learning_rate}",
+                got=self.min_learning_rate,
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Plain Python numbers, strings and None."""

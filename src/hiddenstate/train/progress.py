@@ -109,8 +109,8 @@ def _text(run: Run) -> str:
 
 def _duration(seconds: float) -> str:
     """``8 s``, ``3:05`` or ``1:02:09``."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
+    if not minutes and not hours:
+        return f"{rest} s"
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
