@@ -30,7 +30,7 @@ def state_bits(state):
 
 
 def of_row(state, row):
-    """The state of one row: the fields of a recurrent block are ``[L, B, *]``, those of a pool ``[B, ...]``."""
+    """The state of one row: fields of a recurrent block are ``[L, B, *]``, those of a pool ``[B, ...]``."""
     only = slice(row, row + 1)
     return {
         name: type(record)(*(v[only] if isinstance(record, PoolState) else v[:, only] for v in record))
@@ -203,7 +203,6 @@ import json, sys
 sys.modules["torch"] = None
 import numpy as np
 from hiddenstate import bundle, native
-from hiddenstate.blocks import PoolState
 from hiddenstate.runtime import Model
 folder = sys.argv[1]
 model = Model(bundle.load(folder + "/model"))
