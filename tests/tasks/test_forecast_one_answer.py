@@ -1,4 +1,4 @@
-"""One answer: backtests, predictions from cut series, streams and pools give the same bits, whatever the columns."""
+"""One answer: backtests, predictions from cut series, streams and pools give the same bits."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -56,7 +56,7 @@ def two_targets():
 
 
 def covariates():
-    """Everything at once: two series of different static columns, a gap, missing values, columns known ahead."""
+    """Everything at once: two series, static columns, a gap, missing values, columns known ahead."""
     kept = np.array([t for t in range(60) if t not in (20, 21, 41)])
 
     def series(shop, seed, size, rows):
@@ -108,7 +108,8 @@ def recursive_paths():
     days = np.datetime64("2024-01-30", "us") + np.arange(120).astype("timedelta64[D]")
     table = {"day": days, "y": values(120, 0), "known": np.sin(np.arange(120))}
     fresh = {"day": days[:30], "y": values(30, 1), "known": np.sin(np.arange(30))}
-    options = {"target": "y", "future": ["known"], "strategy": "recursive", "output": "distribution", "samples": 5}
+    options = {"target": "y", "future": ["known"], "strategy": "recursive", "samples": 5}
+    options["output"] = "distribution"
     return Case(options, table, fresh, known=("known",))
 
 
@@ -133,7 +134,7 @@ def series_of(case, table):
 
 
 def elements(case, rows, horizon=3):
-    """The rows as a stream takes them: a known-future column holds its next values, on the grid of the time stamps."""
+    """The rows as a stream takes them: a known-future column holds its next values on the grid."""
     if not case.known:
         return rows
     when = case.options.get("time") or "day"
@@ -197,7 +198,8 @@ def test_a_prediction_is_the_backtest_of_the_cut_series(case):
             if origin is None:
                 continue
             cut = rows[: position + 1]
-            ahead = [row | dict.fromkeys(model.target_names_, NAN) for row in rows[position + 1 : position + 4]]
+            after = rows[position + 1 : position + 4]
+            ahead = [row | dict.fromkeys(model.target_names_, NAN) for row in after]
             table = cut + ahead if case.known else cut
             predicted = model.predict({name: [row[name] for row in table] for name in table[0]})
             for name in forecast_columns(case):

@@ -1,7 +1,7 @@
 """How good a forecast is: point errors, quantile and interval scores, and the CRPS.
 
-Every function leaves out pairs whose actual value is missing (NaN) and gives NaN when none is left. Forecasts and
-actual values are arrays of one shape; the mean runs over all of it.
+Every function leaves out pairs whose actual value is missing (NaN) and gives NaN when none is left.
+Forecasts and actual values are arrays of one shape; the mean runs over all of it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def rmse(actual: np.ndarray, forecast: np.ndarray) -> float:
 
 
 def smape(actual: np.ndarray, forecast: np.ndarray) -> float:
-    """Symmetric mean absolute percentage error, ``200 |y - f| / (|y| + |f|)``, from 0 to 200; 0 where both are 0.
+    """Symmetric mean absolute percentage error, ``200 |y - f| / (|y| + |f|)``; 0 where both are 0.
 
     Source: Makridakis et al. 2020, the M4 competition.
     """
@@ -56,7 +56,7 @@ def mase(actual: np.ndarray, forecast: np.ndarray, *, scale: float) -> float:
 
 
 def seasonal_scale(history: np.ndarray, season: int = 1) -> float:
-    """Mean of ``|y_t - y_{t-season}|`` over a series ``[N]``; the plain difference when it is too short for a season.
+    """Mean of ``|y_t - y_{t-season}|`` over a series ``[N]``; season 1 when it is too short for its own.
 
     NaN when no two values can be compared.
     """
@@ -92,7 +92,7 @@ def coverage(actual: np.ndarray, low: np.ndarray, high: np.ndarray) -> float:
 
 
 def interval_score(actual: np.ndarray, low: np.ndarray, high: np.ndarray, *, share: float) -> float:
-    """Width of an interval meant to hold ``share`` of the values, plus ``2 / (1 - share)`` times what falls outside.
+    """Width of an interval for a ``share`` of the values, plus ``2 / (1 - share)`` times the misses.
 
     Source: Gneiting and Raftery 2007, Strictly proper scoring rules, equation 43.
 
@@ -105,9 +105,9 @@ def interval_score(actual: np.ndarray, low: np.ndarray, high: np.ndarray, *, sha
 
 
 def crps_quantiles(actual: np.ndarray, quantiles: np.ndarray, levels: Sequence[float]) -> float:
-    """Continuous ranked probability score from quantiles: twice the mean pinball loss over evenly spread levels.
+    """Continuous ranked probability score from quantiles: twice the mean pinball loss.
 
-    Exact in the limit of many levels ``(i - 1/2) / n``; for a few levels it weighs those alone.
+    Exact in the limit of many evenly spread levels ``(i - 1/2) / n``; a few levels weigh those alone.
 
     Args:
         actual: ``[...]``.

@@ -1,6 +1,7 @@
 """Forecasts that need no training; a network that is no better than these has learned nothing.
 
-All forecast from many origins of one series at once. An origin is the row number of the last value that is known.
+All forecast from many origins of one series at once. An origin is the row number of the last value that is
+known.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import numpy as np
 
 
 def forward_filled(values: np.ndarray, *, start: float = np.nan) -> np.ndarray:
-    """Each missing value replaced by the last one known before it, ``start`` where there is none; axis 0 is time.
+    """Each missing value replaced by the last one before it, ``start`` where there is none; axis 0 is time.
 
     Example:
         >>> forward_filled(np.array([np.nan, 2.0, np.nan])).tolist()
@@ -42,7 +43,7 @@ def last_value(values: np.ndarray, origins: np.ndarray, horizon: int, season: in
 
 
 def seasonal(values: np.ndarray, origins: np.ndarray, horizon: int, season: int) -> np.ndarray:
-    """The value of the same phase in the last known cycle; the last known value where there is no full cycle yet."""
+    """The value of the same phase in the last known cycle; the last known value before there is a cycle."""
     filled = forward_filled(values)
     steps = np.arange(1, horizon + 1)
     back = steps - season * -(-steps // season)

@@ -1,7 +1,7 @@
 """Raw rows of a series to network inputs, and outputs back to forecasts in raw values.
 
-``ForecastCodec`` is what was learned about the data; an ``Encoder`` runs along one series with it. Batches and streams
-use the same encoder, a batch in one block and a stream row by row, to the same bits.
+``ForecastCodec`` is what was learned about the data; an ``Encoder`` runs along one series with it. Batches
+and streams use the same encoder, a batch in one block and a stream row by row, to the same bits.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ... import codecs
-from ...codecs import Calendar, Categories, Numbers
-from ...errors import DataError
+from hiddenstate import codecs
+from hiddenstate.codecs import Calendar, Categories, Numbers
+from hiddenstate.errors import DataError
+
 from .features import Features
 from .heads import Head, Reference
 from .history import History
@@ -225,7 +226,8 @@ class Encoder:
             np.broadcast_to(self._numbers, (*shape, self._numbers.shape[2])),
         ]
         if codec.calendar.size:
-            assert rows.time is not None and layout.frequency is not None
+            assert rows.time is not None
+            assert layout.frequency is not None
             parts.append(_over_paths(codec.calendar.encode(_next(layout, rows.time)), shape[1]))
         if layout.future:
             parts.append(_over_paths(ahead[:, 0], shape[1]))

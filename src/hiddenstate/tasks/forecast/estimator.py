@@ -8,61 +8,66 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from ... import data
-from ...data.times import parse_time
-from ...errors import DataError, OptionError
-from ...options import FLAG, InstanceOf, OneOf, Real, Whole, check, option
-from ..base import Estimator
-from ..scores import Scores
-from . import scoring
-from .baselines import BASELINES
+from hiddenstate import data
+from hiddenstate.errors import DataError, OptionError
+from hiddenstate.options import FLAG, InstanceOf, OneOf, Real, Whole, check, option
+from hiddenstate.tasks.base import Estimator
+from hiddenstate.tasks.scores import Scores
+
+from . import backtest, scoring, tables
 from .codec import ForecastCodec
 from .history import History, read
-from .run import Network, Paths, direct, outputs, recursive, summary, whole
-from .scoring import Scale, Tally
+from .layout import Layout
+from .recursion import Paths, follow, summary
+from .run import Forecasts, Network, direct, draw
+from .scoring import Scale
 
 if TYPE_CHECKING:
-    from .live import ForecastPool, Forecasts
+    from .live import ForecastPool, ForecastSession
 
 _NAMES = (InstanceOf(list, tuple, what="a list of column names"),)
-_BLOCK = 4096
-"""Origins whose forecasts are in memory at once while scoring."""
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Forecaster(Estimator):
     """Forecasts the next rows of one or many time series.
 
-    A recurrent network reads a series row by row and forecasts from every row, relative to the level of the series
-    there. It trains on all rows of all series as origins in one pass, and streams: a row in, a forecast out.
+    A recurrent network reads a series row by row and forecasts from every row, relative to the level of the
+    series there. It trains on all rows of all series as origins in one pass, and streams: a row in, a
+    forecast out.
 
     Args:
         target: column to forecast, or several; None: the only column of numbers.
         horizon: rows ahead.
         id: column that tells series apart; None: one series.
-        time: column of time stamps; "auto": the only column of dates, if there is one; None: rows are in order.
+        time: column of time stamps; "auto": the only column of dates, if there is one; None: rows are in
+            order.
         static: columns with one value per series, numbers or words.
         past: columns known up to now only.
-        future: columns known ahead (prices, holidays). Their rows beyond the last target are given with the data.
+        future: columns known ahead (prices, holidays). Their rows beyond the last target are given with the
+            data.
         calendar: use hour, weekday, month ... of the time stamps.
-        strategy: "direct": all steps ahead at once; "recursive": one step ahead, fed its own forecasts, any horizon.
+        strategy: "direct": all steps ahead at once; "recursive": one step ahead, fed its own forecasts, any
+            horizon.
         output: "point", "quantiles", or "distribution".
         loss: of point forecasts: "huber" (normal errors squared, large ones absolute), "mse" or "mae".
         distribution: "normal", "student-t", or "negative-binomial" for counts.
         quantiles: levels of the quantiles given with ``output`` "quantiles" or "distribution".
         samples: paths that a recursive distribution forecast is made of.
-        level: what forecasts are relative to: the "last" value, the "mean" of the values shown, or "none". With "last"
-            or "mean" a series may drift away from where it was in training.
-        scaling: of the targets, for each series: "standard", "robust", "minmax", "log" (amounts from 0) or "none".
+        level: what forecasts are relative to: the "last" value, the "mean" of the values shown, or "none".
+            With "last" or "mean" a series may drift away from where it was in training.
+        scaling: of the targets, for each series: "standard", "robust", "minmax", "log" (amounts from 0) or
+            "none".
         lags: values before the current one that are shown at each step; None: about one season.
         season: cycle length in rows; None: from the time stamps, else from the values.
         context: rows in a training window; None: about two seasons or horizons.
         cell, cell_options, hidden_size, num_layers, dropout, epochs, batch_size, learning_rate, optimizer,
-            weight_decay, clip_norm, schedule, warmup_updates, validation, patience, max_seconds, seed, checkpoint,
-            progress: see :class:`~hiddenstate.tasks.base.Estimator`. ``validation`` is the last share of every series.
+            weight_decay, clip_norm, schedule, warmup_updates, validation, patience, max_seconds, seed,
+            checkpoint, progress: see :class:`~hiddenstate.tasks.base.Estimator`. ``validation`` is the last
+                share of every series.
 
-    Learned by ``fit``: ``target_names_``, ``season_``, ``frequency_`` (None without time stamps), and what every
-    estimator has.
+    Learned by ``fit``: ``target_names_``, ``season_``, ``frequency_`` (None without time stamps), and what
+    every estimator has.
 
     Example:
         >>> import numpy as np, hiddenstate as hs
@@ -150,11 +155,14 @@ class Forecaster(Estimator):
             )
 
     def _held_back_metrics(self, histories: list[History], rows: list[int]) -> dict[str, Any]:
-        """Figures of forecasts of the rows held back, for the card; empty where they are fewer than the horizon."""
-        starts = [rows[i] if rows[i] < len(one) else len(one) for i, one in enumerate(histories)]
-        tallies, count = self._tally(histories, starts, 1)
-        if not count:
+        """Errors on the rows held back, for the card; empty where they are fewer than the horizon."""
+        horizon = self.horizon
+        found = backtest.origins(histories, rows, 1, horizon)
+        if not any(map(len, found)):
             return {}
+        tallies = backtest.tally(
+            self._forecasts(histories, found, horizon), self.codec_.layout, horizon, self.scales_
+        )
         return {name: _finite(tally.figures()) for name, tally in tallies.items()}
 
     def _adopt(self) -> None:
@@ -171,27 +179,31 @@ class Forecaster(Estimator):
         """Forecast the rows after the end of each series.
 
         Args:
-            source: the recent past of the series, some seasons of it; with known-future columns also their next rows.
+            source: the recent past of the series, some seasons of it; with known-future columns also their
+                next rows, with empty targets.
             horizon: rows ahead; None: as in training. A direct forecaster cannot see further than that.
 
         Returns:
-            A row for each series and step: the id and time columns where there are any, "step", each target, and its
-            quantiles as "<target>_q<level>".
+            A row for each series and step: the id and time columns where there are any, "step", each target,
+            and its quantiles as "<target>_q<level>".
 
         Raises:
             DataError: on data that cannot be used.
             OptionError: on a horizon beyond what was trained.
         """
-        network, horizon = self._network(), self._checked_horizon(horizon)
-        histories, parts = self._read(source), []
+        layout, horizon = self._layout(), self._checked_horizon(horizon)
+        histories = self._read(source)
         self._check_ahead(histories, horizon)
         last = [np.array([len(one) - 1]) for one in histories]
-        for history, columns, _ in self._forecasts(network, histories, last, horizon):
-            parts.append(self._labels(history, last[0] * 0 + len(history) - 1, horizon) | columns)
-        return _table(parts)
+        return tables.table(
+            [
+                tables.labels(layout, history, rows, horizon) | columns
+                for history, rows, columns in self._forecasts(histories, last, horizon)
+            ]
+        )
 
     def sample(self, source: Any, n: int = 100, *, horizon: int | None = None, seed: int = 0) -> data.Table:
-        """Draw forecasts from the forecast distribution.
+        """Draw from the forecast distribution.
 
         A recursive forecaster gives joint paths; a direct one draws every step by itself.
 
@@ -207,7 +219,7 @@ class Forecaster(Estimator):
         Raises:
             OptionError: when the forecaster has no distribution.
         """
-        network, horizon = self._network(), self._checked_horizon(horizon)
+        layout, horizon = self._layout(), self._checked_horizon(horizon)
         if self.output != "distribution":
             raise OptionError(
                 "there is no distribution to draw from",
@@ -216,30 +228,34 @@ class Forecaster(Estimator):
                 got=repr(self.output),
             )
         if not Whole(1).admits(n):
-            raise OptionError("not a number of draws", where="n", expected="1 or more", got=n)
+            raise OptionError(
+                "not a number of draws", where="n", expected="a whole number from 1", got=repr(n)
+            )
         histories = self._read(source)
         self._check_ahead(histories, horizon)
         parts = []
         for number, history in enumerate(histories):
-            draws = self._draws(network, history, horizon, Paths(n, [seed, number]))
-            for index, path in enumerate(draws):
-                labels = self._labels(history, np.array([len(history) - 1]), horizon)
-                parts.append(
-                    labels | {"sample": np.full((1, horizon), index)} | _by_target(self.target_names_, path)
-                )
-        return _table(parts)
+            last = np.array([len(history) - 1])
+            if layout.recursive:
+                draws = next(follow(self._network(), history, last, horizon, Paths(n, [seed, number])))
+            else:
+                draws = draw(self._network(), history, horizon, n, [seed, number])
+            labels = tables.labels(layout, history, np.repeat(last, n), horizon)
+            labels["sample"] = np.repeat(np.arange(n)[:, None], horizon, axis=1)
+            parts.append(labels | tables.by_target(layout.target, draws))
+        return tables.table(parts)
 
     def backtest(
         self, source: Any, *, start: Any = None, stride: int = 1, horizon: int | None = None
     ) -> data.Table:
         """Forecast from many origins of the past, in one pass over each series with the state carried.
 
-        Every forecast is what ``predict`` gives for the series cut off at its origin.
+        Every forecast has the bits that ``predict`` gives for the series cut off at its origin.
 
         Args:
             source: as for ``predict``.
-            start: first row to be forecast: its number in each series (from 0; negative from the end), or its time
-                stamp. None: after about one season.
+            start: first row to be forecast: its number in each series (from 0; negative from the end), or its
+                time stamp. None: after about one season.
             stride: rows from one origin to the next.
             horizon: rows ahead; None: as in training.
 
@@ -250,23 +266,19 @@ class Forecaster(Estimator):
         Raises:
             DataError: when no series is long enough.
         """
-        network, horizon = self._network(), self._checked_horizon(horizon)
+        layout, horizon = self._layout(), self._checked_horizon(horizon)
         histories = self._read(source)
-        origins = self._origins(histories, self._starts(histories, start), stride, horizon)
+        found = backtest.origins(histories, backtest.first_rows(histories, layout, start), stride, horizon)
+        backtest.refuse_none(found, histories, horizon)
         parts = []
-        for history, columns, rows in self._forecasts(network, histories, origins, horizon):
+        for history, rows, columns in self._forecasts(histories, found, horizon):
             stamps = history.stamps()
             known = rows if stamps is None else stamps[rows]
-            labels = self._labels(history, rows, horizon) | {
-                "origin": np.repeat(known[:, None], horizon, axis=1)
-            }
-            actual = _actual(history, rows, horizon)
-            parts.append(
-                labels
-                | columns
-                | {f"{k}_actual": v for k, v in _by_target(self.target_names_, actual).items()}
-            )
-        return _table(parts)
+            labels = tables.labels(layout, history, rows, horizon)
+            labels["origin"] = np.repeat(known[:, None], horizon, axis=1)
+            names = [f"{name}_actual" for name in layout.target]
+            parts.append(labels | columns | tables.by_target(names, backtest.actual(history, rows, horizon)))
+        return tables.table(parts)
 
     def score(
         self, source: Any, y: None = None, *, start: Any = None, stride: int = 1, horizon: int | None = None
@@ -284,32 +296,33 @@ class Forecaster(Estimator):
             horizon: rows ahead; None: as in training.
 
         Returns:
-            mae, rmse, smape (0 to 200), mase, mae_scaled, mse_scaled, and with quantiles crps and coverage; the notes
-            say what they mean.
+            mae, rmse, smape (0 to 200), mase, mae_scaled, mse_scaled, and with quantiles crps and coverage;
+            the notes say what they mean.
 
         Raises:
             DataError: when no series is long enough.
         """
-        horizon = self._checked_horizon(horizon)
+        layout, horizon = self._layout(), self._checked_horizon(horizon)
         histories = self._read(source)
-        tallies, count = self._tally(histories, self._starts(histories, start), stride, horizon)
-        if not count:
-            self._refuse_short(histories, horizon)
+        found = backtest.origins(histories, backtest.first_rows(histories, layout, start), stride, horizon)
+        backtest.refuse_none(found, histories, horizon)
+        tallies = backtest.tally(self._forecasts(histories, found, horizon), layout, horizon, self.scales_)
         rows = [{"model": name} | tally.figures() for name, tally in tallies.items()]
-        return Scores(rows, notes=scoring.notes(self.codec_.layout.levels, count, horizon, self.season_))
+        count = sum(map(len, found))
+        return Scores(rows, notes=scoring.notes(layout.levels, count, horizon, layout.season))
 
-    def stream(self, blob: bytes | None = None) -> Forecasts:
+    def stream(self, blob: bytes | None = None) -> ForecastSession:
         """One live series: ``step(row)`` gives the forecast of the next ``horizon`` rows, by column.
 
-        A row is a dict of columns, or a number where there is nothing but one target. See ``live.Live`` for missing
-        values, gaps and columns known ahead.
+        A row is a dict of columns, or a number where there is nothing but one target. See
+        :class:`~hiddenstate.tasks.forecast.live.Live` for missing values, gaps and columns known ahead.
 
         Args:
             blob: a snapshot to go on from.
         """
-        from .live import Forecasts
+        from .live import ForecastSession
 
-        session = Forecasts(self.model_, self._adapter())
+        session = ForecastSession(self.model_, self._adapter())
         if blob is not None:
             session.restore(blob)
         return session
@@ -323,20 +336,40 @@ class Forecaster(Estimator):
     def _adapter(self) -> Any:
         from .live import Live
 
-        return Live(self._network(), self.codec_.layout.horizon, Paths(self.samples, [self.seed]))
+        return Live(self._network(), self._layout().horizon, self._paths())
 
     # ---- how
+
+    def _layout(self) -> Layout:
+        self._require_fitted()
+        return self.codec_.layout
 
     def _network(self) -> Network:
         return Network(self.codec_, self.head_, self.model_)
 
+    def _paths(self) -> Paths:
+        """Every forecast follows paths of the same random numbers: it depends on its own past alone."""
+        return Paths(self.samples, [self.seed])
+
     def _read(self, source: Any) -> list[History]:
-        self._require_fitted()
-        return read(source, self.codec_.layout)[0]
+        return read(source, self._layout())[0]
+
+    def _forecasts(
+        self, histories: Sequence[History], origins: Sequence[np.ndarray], horizon: int
+    ) -> Iterator[Forecasts]:
+        """Forecasts of every series from its origins."""
+        network = self._network()
+        if not network.codec.layout.recursive:
+            yield from direct(network, histories, origins, horizon)
+            return
+        for history, rows in zip(histories, origins, strict=True):
+            walks = follow(network, history, rows, horizon, self._paths())
+            for row, values in zip(rows, walks, strict=True):
+                columns = summary(network.codec, values)
+                yield Forecasts(history, np.array([row]), {k: v[None] for k, v in columns.items()})
 
     def _checked_horizon(self, horizon: int | None) -> int:
-        self._require_fitted()
-        layout = self.codec_.layout
+        layout = self._layout()
         if horizon is None:
             return layout.horizon
         if not Whole(1).admits(horizon):
@@ -353,142 +386,21 @@ class Forecaster(Estimator):
             )
         return int(horizon)
 
-    def _forecasts(
-        self, network: Network, histories: Sequence[History], origins: Sequence[np.ndarray], horizon: int
-    ) -> Iterator[tuple[History, dict[str, np.ndarray], np.ndarray]]:
-        """Forecasts ``[O, horizon]`` by column of every series, in blocks of origins."""
-        if network.codec.layout.recursive:
-            paths = Paths(self.samples, [self.seed])
-            for history, rows in zip(histories, origins, strict=True):
-                for at, values in zip(rows, recursive(network, history, rows, horizon, paths), strict=True):
-                    columns = summary(network.codec, values)
-                    yield history, {name: value[None] for name, value in columns.items()}, np.array([at])
-            return
-        seen = [whole(network.codec, history)[1] for history in histories]
-        found = outputs(network, [one.inputs for one in seen], origins)
-        for history, rows, output, encoded in zip(histories, origins, found, seen, strict=True):
-            for at in range(0, len(rows), _BLOCK):
-                some = slice(at, at + _BLOCK)
-                columns = direct(network, history, rows[some], output[some], encoded)
-                yield history, {name: value[:, :horizon] for name, value in columns.items()}, rows[some]
-
-    def _draws(self, network: Network, history: History, horizon: int, paths: Paths) -> np.ndarray:
-        """Draws ``[n, horizon, K]`` after the end of a series."""
-        last = np.array([len(history) - 1])
-        if network.codec.layout.recursive:
-            return next(iter(recursive(network, history, last, horizon, paths)))
-        seen = whole(network.codec, history)[1]
-        output = outputs(network, [seen.inputs], [last])[0]
-        reference = type(seen.reference)(
-            *(np.repeat(value[last, 0], paths.samples, axis=0) for value in seen.reference)
-        )
-        rng = np.random.default_rng(paths.seed)
-        repeated = np.repeat(output, paths.samples, axis=0)
-        return network.codec.sample(network.head, repeated, reference, history.id, rng)[:, :horizon]
-
-    def _labels(self, history: History, rows: np.ndarray, horizon: int) -> dict[str, np.ndarray]:
-        """Id, time and step of forecasts from some rows, ``[O, horizon]`` each."""
-        layout, labels = self.codec_.layout, {}
-        shape = (len(rows), horizon)
-        if layout.id is not None:
-            labels[layout.id] = np.full(shape, history.id, object)
-        stamps = history.stamps()
-        if layout.time is not None and layout.frequency is not None and stamps is not None:
-            labels[layout.time] = np.stack([layout.frequency.advance(stamps[row], horizon) for row in rows])
-        return labels | {"step": np.broadcast_to(np.arange(1, horizon + 1), shape)}
-
     def _check_ahead(self, histories: Sequence[History], horizon: int) -> None:
+        layout = self._layout()
+        needed = max(horizon, layout.steps)
         for one in histories:
             if not len(one):
                 raise DataError("a series without any target value", where=one.where)
             known = len(one.future) - len(one)
-            if self.codec_.layout.future and known < max(horizon, self.codec_.layout.steps):
+            if layout.future and known < needed:
                 raise DataError(
                     "columns known ahead end too early",
-                    where=f"{one.where}, columns {', '.join(self.codec_.layout.future)}",
-                    expected=f"{max(horizon, self.codec_.layout.steps)} rows after the last target",
+                    where=f"{one.where}, columns {', '.join(layout.future)}",
+                    expected=f"{needed} rows after the last target",
                     got=known,
                     fix="Append them with empty targets",
                 )
-
-    def _starts(self, histories: Sequence[History], start: Any) -> list[int]:
-        """The first row to be forecast in each series."""
-        warm = max(self.season_, self.codec_.layout.lags) + 1
-        if start is None:
-            return [min(warm, max(len(one) // 2, 1)) for one in histories]
-        if isinstance(start, (int, np.integer)) and not isinstance(start, bool):
-            return [max(int(start) + len(one) if start < 0 else int(start), 1) for one in histories]
-        if self.codec_.layout.time is None:
-            raise OptionError("not a row number", where="start", expected="a whole number", got=repr(start))
-        stamp = parse_time(start)
-        return [
-            max(int(np.searchsorted(one.time[: len(one)], stamp)), 1)
-            for one in histories
-            if one.time is not None
-        ]
-
-    def _origins(
-        self,
-        histories: Sequence[History],
-        starts: Sequence[int],
-        stride: int,
-        horizon: int,
-        *,
-        strict: bool = True,
-    ) -> list[np.ndarray]:
-        if not Whole(1).admits(stride):
-            raise OptionError(
-                "not a stride", where="stride", expected="a whole number from 1", got=repr(stride)
-            )
-        origins = [
-            np.arange(start - 1, len(one) - horizon, stride)
-            for one, start in zip(histories, starts, strict=True)
-        ]
-        if strict and not any(map(len, origins)):
-            self._refuse_short(histories, horizon)
-        return origins
-
-    def _refuse_short(self, histories: Sequence[History], horizon: int) -> None:
-        raise DataError(
-            "too few rows to forecast any that are known",
-            where=histories[0].where if len(histories) == 1 else f"{len(histories)} series",
-            expected=f"more than {horizon} rows from start on",
-            got=max(map(len, histories)),
-            fix="Give more rows, an earlier start or a shorter horizon",
-        )
-
-    def _tally(
-        self, histories: Sequence[History], starts: Sequence[int], stride: int, horizon: int | None = None
-    ) -> tuple[dict[str, Tally], int]:
-        """Errors of the network and of the baselines, and the number of origins."""
-        layout, horizon = self.codec_.layout, horizon or self.codec_.layout.horizon
-        origins = self._origins(histories, starts, stride, horizon, strict=False)
-        tallies = {name: Tally(layout.levels) for name in ("network", *BASELINES)}
-        for history, columns, rows in self._forecasts(self._network(), histories, origins, horizon):
-            scale = self.scales_.get(history.id or "") or Scale.of(history.target, self.season_)
-            actual = _actual(history, rows, horizon)
-            for k, name in enumerate(layout.target):
-                quantiles = {level: columns[f"{name}_q{level:g}"] for level in layout.levels}
-                tallies["network"].add(actual[..., k], columns[name], quantiles, scale, k)
-                for baseline, forecast in BASELINES.items():
-                    naive = forecast(history.target[:, k], rows, horizon, self.season_)
-                    tallies[baseline].add(actual[..., k], naive, {}, scale, k)
-        return tallies, sum(map(len, origins))
-
-
-def _actual(history: History, rows: np.ndarray, horizon: int) -> np.ndarray:
-    """What came after some rows, ``[O, horizon, K]``."""
-    return history.target[rows[:, None] + np.arange(1, horizon + 1)]
-
-
-def _by_target(names: Sequence[str], values: np.ndarray) -> dict[str, np.ndarray]:
-    """``[..., horizon, K]`` as one array a target, at least ``[1, horizon]``."""
-    return {name: np.atleast_2d(values[..., k]) for k, name in enumerate(names)}
-
-
-def _table(parts: Sequence[dict[str, np.ndarray]]) -> data.Table:
-    """Blocks of columns one below the other."""
-    return data.read({name: np.concatenate([part[name].ravel() for part in parts]) for name in parts[0]})
 
 
 def _finite(figures: dict[str, float]) -> dict[str, float]:

@@ -1,10 +1,10 @@
-"""From scaled values to what the network sees: levels, lags, masks. Causal, and exact in any cut of the series.
+"""From scaled values to what the network sees: levels, lags, masks; causal, the same bits however cut.
 
-A batch is encoded in one block, a stream in blocks of one row; both run the same lines, and every sum over time is
-taken step by step, so that the two give the same bits.
+A batch is encoded in one block, a stream in blocks of one row; both run the same lines, and every sum over
+time is taken step by step, so that the two give the same bits.
 
-Arrays have axes ``[N, B, K]``: N rows in time order, B paths that share their time stamps (one, except where sample
-paths are followed), K targets.
+Arrays have axes ``[N, B, K]``: N rows in time order, B paths that share their time stamps (one, except where
+sample paths are followed), K targets.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...errors import StateError
+from hiddenstate.errors import StateError
+
 from .baselines import forward_filled
 from .layout import Layout
 
@@ -41,9 +42,9 @@ class Seen(NamedTuple):
 class Features:
     """Remembers what the next rows of one series need.
 
-    A missing value is replaced by the last known one (by the mean of the training data before there is any), and a
-    masked column also says so. A series whose scale was not learned in training (``known=False``) is measured in units
-    of its own standard deviation so far.
+    A missing value is replaced by the last known one (by the mean of the training data before there is any),
+    and a masked column also says so. A series whose scale was not learned in training (``known=False``) is
+    measured in units of its own standard deviation so far.
 
     Args:
         layout: what is shown.

@@ -1,39 +1,40 @@
 """What the network's outputs mean: a point, quantiles, or the parameters of a distribution.
 
-A head turns ``width`` raw outputs per forecast value into forecasts, relative to a reference ``offset + unit * u``: the
-level of the series where the forecast is made, and its scale. The loss of each head, for training, stands beside it.
+A head turns ``width`` raw outputs per forecast value into forecasts, relative to a reference ``offset + unit
+* u``: the level of the series where the forecast is made, and its scale. The loss of each head, for
+training, stands beside it.
 
-=====================  =====  ===========================================================================
+=====================  =====  ========================================================================
 head                   width  meaning of the raw outputs ``o``
-=====================  =====  ===========================================================================
+=====================  =====  ========================================================================
 ``Point``              1      ``u = o``
 ``Quantiles``          Q      the quantiles of ``u``, sorted, so that they never cross
 ``Normal``             2      mean ``o_1``, deviation ``softplus(o_2)``
-``StudentT``           3      location ``o_1``, scale ``softplus(o_2)``, degrees of freedom ``2 + softplus(o_3)``
-``NegativeBinomial``   2      mean count ``softplus(o_1 + level)`` units, dispersion ``softplus(o_2)``
-=====================  =====  ===========================================================================
+``StudentT``           3      location ``o_1``, scale ``softplus(o_2)``, freedom ``2 + softplus(o_3)``
+``NegativeBinomial``   2      mean ``softplus(o_1 + level)`` units, dispersion ``softplus(o_2)``
+=====================  =====  ========================================================================
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ...errors import BundleError
+from hiddenstate.errors import BundleError
+
 from .special import negative_binomial_quantile, student_t_quantile
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ...train import Loss
+    from hiddenstate.train import Loss
 
 SMALLEST_SCALE = 1e-3
-"""Floor of scales and dispersions, in units of the reference: a constant series must not give an infinite likelihood."""
+"""Floor of scales and dispersions: a constant series must not have an infinite likelihood."""
 
 _SHIFT = math.log(math.expm1(1.0))
 """Raw 0 means scale 1: ``softplus(0 + _SHIFT) = 1``."""
@@ -59,7 +60,7 @@ class Head(ABC):
     """Raw outputs ``[..., width]`` to forecasts ``[...]``."""
 
     name: ClassVar[str]
-    width: int
+    width: int  # outputs for each forecast value
     spread: ClassVar[bool] = True  # whether there is more than a point
 
     @abstractmethod
@@ -79,14 +80,15 @@ class Head(ABC):
         """Mean loss of ``target`` (in units of the reference) where ``mask`` is True."""
 
 
-@dataclass(frozen=True)
 class Point(Head):
     """One number, trained by mean squared ("mse"), mean absolute ("mae") or Huber error."""
 
-    measure: str = "mse"
-    name: ClassVar[str] = "point"
-    width: ClassVar[int] = 1
-    spread: ClassVar[bool] = False
+    name = "point"
+    width = 1
+    spread = False
+
+    def __init__(self, measure: str) -> None:
+        self.measure = measure
 
     def point(self, raw: np.ndarray, ref: Reference) -> np.ndarray:
         """The number itself."""
@@ -94,23 +96,19 @@ class Point(Head):
 
     def loss(self, raw: Tensor, target: Tensor, mask: Tensor, ref: Reference) -> Loss:
         """Error as chosen by ``measure``."""
-        from ...train import losses
+        from hiddenstate.train import losses
 
         measure = {"mse": losses.squared, "mae": losses.absolute, "huber": losses.huber}[self.measure]
         return measure(raw[..., 0], target, mask)
 
 
-@dataclass(frozen=True)
 class Quantiles(Head):
-    """Quantiles at fixed levels, trained by the pinball loss. The point forecast is the one nearest to the median."""
+    """Quantiles at fixed levels, trained by the pinball loss; the one nearest the median is the point."""
 
-    levels: tuple[float, ...]
-    name: ClassVar[str] = "quantiles"
+    name = "quantiles"
 
-    @property
-    def width(self) -> int:
-        """One output per level."""
-        return len(self.levels)
+    def __init__(self, levels: tuple[float, ...]) -> None:
+        self.levels, self.width = levels, len(levels)
 
     def point(self, raw: np.ndarray, ref: Reference) -> np.ndarray:
         """The quantile nearest to the median."""
@@ -125,7 +123,7 @@ class Quantiles(Head):
         """Mean pinball loss over the levels."""
         import torch
 
-        from ...train import losses
+        from hiddenstate.train import losses
 
         levels = torch.tensor(self.levels, dtype=raw.dtype)
         return losses.quantile(raw.sort(dim=-1).values, target, levels, mask)
@@ -152,7 +150,7 @@ class Normal(Head):
 
     def loss(self, raw: Tensor, target: Tensor, mask: Tensor, ref: Reference) -> Loss:
         """Negative log likelihood."""
-        from ...train import losses
+        from hiddenstate.train import losses
 
         return losses.normal(raw[..., 0], _positive_tensor(raw[..., 1]), target, mask)
 
@@ -181,7 +179,7 @@ class StudentT(Head):
         """Negative log likelihood."""
         import torch
 
-        from ...train import losses
+        from hiddenstate.train import losses
 
         scale, freedom = _positive_tensor(raw[..., 1]), 2 + _positive_tensor(raw[..., 2])
         z = (torch.where(mask, target, 0.0) - raw[..., 0]) / scale
@@ -215,7 +213,7 @@ class NegativeBinomial(Head):
         import torch
         from torch.nn.functional import softplus
 
-        from ...train import losses
+        from hiddenstate.train import losses
 
         unit = ref.unit * ref.count
         counts = torch.where(mask, (target * ref.unit + ref.offset - ref.zero) * ref.count, 0.0).round()

@@ -1,4 +1,4 @@
-"""From a table to the series a forecaster works on: roles of columns, gaps filled with empty rows, rows known ahead."""
+"""From a table to the series a forecaster works on: roles of columns, gaps, rows known ahead."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ... import data
-from ...data.frequency import Frequency, infer_frequency
-from ...data.series import Series, group, regular
-from ...errors import DataError, OptionError
+from hiddenstate import data
+from hiddenstate.data.frequency import Frequency, infer_frequency
+from hiddenstate.data.series import Series, group, regular
+from hiddenstate.errors import DataError, OptionError
+
 from .layout import Layout
 
 
@@ -49,7 +50,7 @@ class History:
         return None if self.time is None else self.time[: len(self)]
 
     def ahead(self, steps: int) -> np.ndarray:
-        """The known-future columns of the ``steps`` rows after each row, ``[N, steps, F]``; NaN where not known.
+        """The known-future columns of the rows after each row, ``[N, steps, F]``; NaN where not known.
 
         A row that fills a gap knows nothing: in a stream nobody would have been there to tell.
         """
@@ -69,7 +70,7 @@ def assign_roles(
     past: Sequence[str],
     future: Sequence[str],
 ) -> Layout:
-    """The columns of a table by role; ``time="auto"`` takes the only column of dates, ``target=None`` the only number.
+    """The columns of a table by role; ``time="auto"``: the only dates, ``target=None``: the only numbers.
 
     Raises:
         DataError: a column is missing, or no single one can be meant.
@@ -110,8 +111,8 @@ def assign_roles(
 def read(source: Any, layout: Layout) -> tuple[list[History], Frequency | None]:
     """The series of a source and the grid of their time stamps.
 
-    Gaps in time become rows without values. With known-future columns, the rows at the end of a series that have no
-    target are what is known ahead.
+    Gaps in time become rows without values. With known-future columns, the rows at the end of a series that
+    have no target are what is known ahead.
 
     Args:
         source: anything ``data.read`` takes.
@@ -168,7 +169,7 @@ def _history(series: Series, layout: Layout) -> History:
 def _static(series: Series, name: str) -> Any:
     """The one value of a static column, NaN or None when it is missing in every row."""
     values = series.columns[name]
-    missing = np.isnan(values) if values.dtype.kind == "f" else np.equal(values, None)
+    missing = np.isnan(values) if values.dtype.kind == "f" else values == np.array(None)
     found = list(dict.fromkeys(values[~missing].tolist()))
     if len(found) > 1:
         raise DataError(

@@ -1,8 +1,10 @@
-"""What the training loop needs to learn forecasts: windows of all series, losses at every step, a validation pass.
+"""What the training loop needs to learn forecasts: windows, losses at every row, a validation pass.
 
-Every row of a series is an origin: the network forecasts from all of them in one pass. Long series are cut into windows
-of ``context`` rows; each window is read from half as many rows before its start, where nothing is counted yet, so that
-the state the first counted row sees is a warm one, as it will be in use. A window at the start of a series starts cold.
+Every row of a series is an origin: the network forecasts from all of them in one pass. Long series are cut
+    into windows
+of ``context`` rows; each window is read from half as many rows before its start, where nothing is counted
+yet, so that the state the first counted row sees is a warm one, as it will be in use. A window at the start
+of a series starts cold.
 """
 
 from __future__ import annotations
@@ -13,13 +15,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ...data.batches import buckets
+from hiddenstate.data.batches import buckets
+
 from .heads import Head, Reference
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from ...train import Loss
+    from hiddenstate.train import Loss
 
 UPDATES = 16
 """Fewest updates in an epoch."""
@@ -49,7 +52,7 @@ class Example:
 
 
 class Window(NamedTuple):
-    """Rows of one example: read from ``begin``, counted from ``start`` to ``stop``, targets known up to ``end``."""
+    """Rows of an example: read from ``begin``, counted from ``start`` to ``stop``, targets up to ``end``."""
 
     example: int
     begin: int
@@ -59,7 +62,7 @@ class Window(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Windows side by side, time-major; ``fresh``: they start at rest and do not go on from the last batch."""
+    """Windows side by side, time-major; ``fresh``: they start at rest, not where the last batch ended."""
 
     inputs: dict[str, np.ndarray]
     target: np.ndarray
@@ -105,7 +108,8 @@ class ForecastJob:
     def batches(self, epoch: int, seed: int) -> Sequence[Batch]:
         """Windows over all training rows, in random order.
 
-        An epoch goes over the rows as many times, each time cut at other places, as makes ``UPDATES`` batches.
+        An epoch goes over the rows as many times, each time cut at other places, as makes ``UPDATES``
+        batches.
         """
         rng = np.random.default_rng([seed, epoch])
         windows: list[Window] = []
@@ -117,7 +121,7 @@ class ForecastJob:
 
     def loss(self, module: nn.Module, batch: Batch, carried: Any) -> Loss:
         """The head's loss over all counted rows and all steps ahead."""
-        from ...train import tensors
+        from hiddenstate.train import tensors
 
         state = None if batch.fresh else carried
         output, state = module(tensors(batch.inputs), state, lengths=tensors(batch.lengths))
@@ -129,7 +133,7 @@ class ForecastJob:
 
     def validate(self, module: nn.Module) -> float | None:
         """Mean loss of forecasts of the held-back rows."""
-        from ...train import mean_loss
+        from hiddenstate.train import mean_loss
 
         return mean_loss(self, module, self._validation_batches()) if self._held_back else None
 
@@ -156,7 +160,7 @@ class ForecastJob:
         return Batch(inputs, target, Reference(*reference), lengths, fresh)
 
     def _ahead(self, target: np.ndarray, window: Window) -> np.ndarray:
-        """The next ``steps`` values after each counted row, ``[n, steps, K]``, NaN beyond the window's end."""
+        """The next values after each counted row, ``[n, steps, K]``, NaN beyond the window's end."""
         known = target[window.start + 1 : min(window.stop + self._steps, window.end)]
         missing = window.stop - window.start + self._steps - 1 - len(known)
         padded = np.concatenate([known, np.full((missing, target.shape[1]), np.nan)])
@@ -199,6 +203,6 @@ class _Batches(Sequence[Batch]):
 
 
 def _tensors(reference: Reference) -> Reference:
-    from ...train import tensors
+    from hiddenstate.train import tensors
 
     return Reference(*(tensors(value) for value in reference))

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from ...data.frequency import Frequency
-from ...spec import Block, Concat, Dropout, Embed, Input, Linear, ModelSpec, Recurrent
+from hiddenstate.data.frequency import Frequency
+from hiddenstate.spec import Block, Concat, Dropout, Embed, Input, Linear, ModelSpec, Recurrent
+
 from . import heads
 
 LEVELS = ("last", "mean", "none")
@@ -30,7 +31,8 @@ class Layout:
         horizon: steps ahead that were trained.
         steps: steps ahead that the network itself gives.
         recursive: whether the network, one step ahead, is fed its own forecasts to see further.
-        level: what is subtracted at each step: the "last" value, the "mean" of the window, or nothing ("none").
+        level: what is subtracted at each step: the "last" value, the "mean" of the window, or nothing
+            ("none").
         lags: values before the current one that are shown at each step.
         masked: targets and past columns with missing values in training: the network is told where they are.
         head: what the outputs mean (a name of ``heads``).
@@ -57,7 +59,7 @@ class Layout:
 
     @property
     def shown(self) -> range:
-        """How far back the values shown at each step lie; the last value is left out where it is the level itself."""
+        """How far back the shown values lie; the last value is left out where it is the level itself."""
         return range(1 if self.level == "last" else 0, self.lags + 1)
 
     def make_head(self, measure: str = "mse") -> heads.Head:
@@ -77,7 +79,7 @@ class Layout:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Layout:
         """The layout that ``to_json`` wrote."""
-        values = {f.name: data[f.name] for f in fields(cls)}
+        values: dict[str, Any] = {f.name: data[f.name] for f in fields(cls)}
         values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
         if values["frequency"] is not None:
             values["frequency"] = Frequency.from_json(values["frequency"])
@@ -94,8 +96,9 @@ def network(
 ) -> ModelSpec:
     """The network: a recurrent stack over all inputs, and a linear head that also sees the inputs directly.
 
-    The direct way from the shown values to the head is a linear autoregression; the recurrent part adds to it what a
-    few recent values do not say. With known-future columns a layer in between mixes them with the memory.
+    The direct way from the shown values to the head is a linear autoregression; the recurrent part adds to
+    it what a few recent values do not say. With known-future columns a layer in between mixes them with the
+    memory.
 
     Args:
         layout: inputs and outputs.

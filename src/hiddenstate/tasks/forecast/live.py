@@ -7,15 +7,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...codecs.base import number_of, text_of
-from ...data.frequency import OFF_GRID
-from ...data.series import MAX_GROWTH
-from ...data.times import parse_time
-from ...errors import DataError, StateError
-from ...runtime import Pool, Session
+from hiddenstate.codecs.base import number_of, text_of
+from hiddenstate.data.frequency import OFF_GRID
+from hiddenstate.data.series import MAX_GROWTH
+from hiddenstate.data.times import parse_time
+from hiddenstate.errors import DataError, StateError
+from hiddenstate.runtime import Pool, Session
+
 from .codec import Encoder, Rows
 from .heads import Reference
-from .run import Network, Paths, rollout, summary
+from .recursion import Origin, Paths, rollout, summary
+from .run import Network
 
 
 class LiveRow(NamedTuple):
@@ -43,12 +45,13 @@ class LiveRow(NamedTuple):
 class Live:
     """Adapter of a forecaster (see ``runtime.Adapter``), for one series.
 
-    An element is a dict of columns; a number (or a list of them) will do where the targets are all there is. Missing
-    values are None, NaN or "". The time stamp may be left out after the first row: then it is the next one. Rows skipped
-    in time are run as rows without values. A known-future column takes the list of its next ``horizon`` values. Id and
-    static columns are needed in the first row only.
+    An element is a dict of columns; a number (or a list of them) will do where the targets are all there is.
+    Missing values are None, NaN or "". The time stamp may be left out after the first row: then it is the
+    next one. Rows skipped in time are run as rows without values. A known-future column takes the list of
+    its next ``horizon`` values. Id and static columns are needed in the first row only.
 
-    ``Forecasts`` and ``ForecastPool`` turn one element into the rows it stands for, and outputs into answers.
+    ``ForecastSession`` and ``ForecastPool`` turn one element into the rows it stands for, and outputs into
+    answers.
     """
 
     def __init__(self, network: Network, horizon: int, paths: Paths) -> None:
@@ -100,20 +103,20 @@ class Live:
         return output
 
     def answer(self, output: np.ndarray, state: Any) -> dict[str, np.ndarray]:
-        """The forecast from the row just taken: columns "step", the time column where there is one, and the targets.
+        """The forecast from the row just taken: "step", the time column where there is one, the targets.
 
         Args:
             output: of the network.
             state: of the network after the row, a callable (only a recursive forecast needs it).
         """
         codec = self._network.codec
-        assert self._encoder is not None and self._last is not None and self._reference is not None
+        assert self._encoder is not None
+        assert self._last is not None
+        assert self._reference is not None
         if codec.layout.recursive:
             row = self._last
-            paths = rollout(
-                self._network, self._encoder, state(), output, self._reference, row.time, row.ahead,
-                self._horizon, self._paths,
-            )  # fmt: skip
+            origin = Origin(output, state(), self._reference, row.time, row.ahead)
+            paths = rollout(self._network, self._encoder, origin, self._horizon, self._paths)
             columns = summary(codec, paths)
         else:
             columns = codec.decode(self._network.head, output, self._reference, self._encoder.series)
@@ -277,10 +280,10 @@ def _number(values: Mapping[str, Any], name: str) -> float:
         raise
 
 
-class Forecasts(Session):
+class ForecastSession(Session):
     """One live series: ``step(row)`` gives the forecast of the next rows, by column."""
 
-    def _adapted(self, adapter: Any, element: Any) -> Any:
+    def _adapted(self, adapter: Any, element: Any) -> dict[str, np.ndarray]:
         """The rows of an element, and the forecast from the last of them."""
         output = None
         for row in adapter.rows(element):
@@ -293,7 +296,7 @@ class ForecastPool(Pool):
 
     def _adapted(self, elements: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Rows that fill gaps first, then all series together."""
-        adapters = {id: self._adapters[self._rows[id]] for id in elements}
+        adapters: dict[Hashable, Any] = {id: self._adapters[self._rows[id]] for id in elements}
         rows = {id: adapter.rows(elements[id]) for id, adapter in adapters.items()}
         for number in range(max((len(one) for one in rows.values()), default=0) - 1):
             super()._adapted({id: one[number] for id, one in rows.items() if number < len(one) - 1})

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ... import data
-from ...errors import DataError, OptionError
-from ..base import Prepared
-from ..cards import digest
+from hiddenstate import data
+from hiddenstate.errors import DataError, OptionError
+from hiddenstate.tasks.base import Prepared
+from hiddenstate.tasks.cards import digest
+
 from .codec import ForecastCodec
 from .heads import Reference
 from .history import History, assign_roles, cut, read
 from .layout import Layout, network
-from .run import whole
+from .run import encode_whole
 from .scoring import Scale
 from .season import detect_season
 
@@ -172,7 +173,7 @@ def _job(
 
     examples = []
     for history, count in zip(histories, rows, strict=True):
-        _, seen = whole(codec, history)
+        seen = encode_whole(codec, history)
         inputs = {name: value[:, 0] for name, value in seen.inputs.items()}
         reference = Reference(*(value[:, 0] for value in seen.reference))
         examples.append(Example(inputs, seen.scaled[:, 0], reference, count))

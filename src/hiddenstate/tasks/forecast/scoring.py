@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .. import metrics
+from hiddenstate.tasks import metrics
 
 FIGURES = ("mae", "rmse", "smape", "mase", "mae_scaled", "mse_scaled")
 
@@ -110,8 +110,8 @@ def notes(levels: tuple[float, ...], origins: int, horizon: int, season: int) ->
     """How the figures were made, in sentences."""
     text = [
         f"{origins} origins, {horizon} steps ahead, season {season}.",
-        "mase: error over that of the seasonal naive forecast one season ahead in training; below 1 is better than it. "
-        "_scaled: in standard deviations of the training data.",
+        "mase: error over that of the seasonal naive forecast in training, one step ahead; below 1 is better."
+        " _scaled: in standard deviations of the training data.",
     ]
     if levels:
         text.append(

@@ -11,8 +11,8 @@ HEIGHT = 0.4
 def detect_season(values: np.ndarray, *, longest: int = 400) -> int:
     """The cycle length of a series, from its autocorrelation around a straight trend; 1 when none stands out.
 
-    The highest local peak after the first negative value is taken, if it is above ``HEIGHT``; of peaks about as high
-    (multiples of a cycle), the first.
+    The highest local peak after the first negative value is taken, if it is above ``HEIGHT``; of peaks about
+    as high (multiples of a cycle), the first.
 
     Args:
         values: one series ``[N]``; missing values (NaN) are left out.

@@ -1,7 +1,7 @@
-"""Distribution functions that numpy does not have: incomplete beta, quantiles of Student's t and negative binomial.
+"""What numpy does not have: incomplete beta, quantiles of Student's t and the negative binomial.
 
-Every result depends on its own arguments alone, never on what else is in the array, so that a forecast is the same
-bits alone and in a batch.
+Every result depends on its own arguments alone, never on what else is in the array, so that a forecast is
+the same bits alone and in a batch.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import math
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 _lgamma = np.vectorize(math.lgamma, otypes=[float])
 _TINY = 1e-300
@@ -18,8 +19,8 @@ _LOOP_BELOW = 600.0
 """Means up to here are summed term by term; the first term, at least exp(-600), does not underflow."""
 
 
-def betainc(a: np.ndarray, b: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Regularised incomplete beta function ``I_x(a, b)`` for ``a, b > 0`` and ``0 <= x <= 1``, to about 1e-12.
+def betainc(a: ArrayLike, b: ArrayLike, x: ArrayLike) -> np.ndarray:
+    """Regularised incomplete beta function ``I_x(a, b)``, ``a, b > 0``, ``0 <= x <= 1``, to about 1e-12.
 
     Source: the continued fraction of Abramowitz and Stegun 26.5.8, evaluated by Lentz's method.
     """
@@ -74,7 +75,7 @@ def student_t_quantile(level: float, freedom: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=64)
 def _student_t_table(level: float) -> np.ndarray:
-    """Quantiles for ``2 / freedom`` = 0 (the normal distribution), 1/GRID, ..., 1, by bisection of the tail's share."""
+    """Quantiles for ``2 / freedom`` = 0 (the normal distribution), 1/GRID, ..., 1, by bisection."""
     from statistics import NormalDist
 
     freedom = 2 * _GRID / np.arange(1, _GRID + 1)
@@ -92,7 +93,7 @@ def _student_t_table(level: float) -> np.ndarray:
 
 
 def negative_binomial_quantile(level: float, mean: np.ndarray, dispersion: np.ndarray) -> np.ndarray:
-    """Smallest count with at least ``level`` of the distribution at or below it; variance ``mean + dispersion mean^2``.
+    """Smallest count that a share ``level`` lies at or below; variance ``mean + dispersion mean^2``.
 
     Args:
         level: inside (0, 1).
