@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from .. import bundle as bundles
-from ..bundle import Bundle
-from ..errors import (
+from hiddenstate import bundle as bundles
+from hiddenstate.bundle import Bundle
+from hiddenstate.errors import (
     BundleError,
     DivergedError,
     HiddenStateError,
@@ -20,14 +20,15 @@ from ..errors import (
     NotFittedError,
     OptionError,
 )
-from ..options import FLAG, InstanceOf, OneOf, Real, Whole, option
-from ..spec import ModelSpec
+from hiddenstate.options import FLAG, InstanceOf, OneOf, Real, Whole, check, option
+from hiddenstate.spec import ModelSpec
+
 from . import cards
 from .plain import from_plain, to_plain
 
 if TYPE_CHECKING:
-    from ..runtime import Model, Pool, Session
-    from ..train import Job, Report
+    from hiddenstate.runtime import Model, Pool, Session
+    from hiddenstate.train import Job, Report
 
 
 @dataclass
@@ -62,7 +63,7 @@ class Estimator(ABC):
     ``Pipeline`` work, because the constructor stores its arguments untouched. A task writes:
 
     - ``task``: its name in the bundle;
-    - ``fit(data, ...)``: ``check(self)``, make a :class:`Prepared`, ``return self._train(prepared)``;
+    - ``fit(data, ...)``: ``self._check()``, make a :class:`Prepared`, ``return self._train(prepared)``;
     - ``_adopt()``: set what was learned (``classes_`` ...) from ``self.bundle_`` alone, so that a loaded
       model and a fitted one are the same thing;
     - ``_adapter()``: raw element in, answer out, for streams (``runtime`` describes adapters);
@@ -158,6 +159,16 @@ class Estimator(ABC):
 
     # ---- training
 
+    def _check(self) -> None:
+        """What every ``fit`` begins with, before it looks at the data.
+
+        Raises:
+            OptionError: on a parameter out of range.
+            MissingExtraError: when torch is not installed.
+        """
+        check(self)
+        _torch_wing()
+
     def _train(self, prepared: Prepared) -> Self:
         """Build the network, train it, and become the fitted estimator.
 
@@ -172,13 +183,21 @@ class Estimator(ABC):
         module.load_state_dict(train.tensors(prepared.initial), strict=False)
         try:
             report = train.fit(
-                module, prepared.job, config, checkpoint=self.checkpoint, progress=self.progress
+                module, prepared.job, config, checkpoint=self._checkpoint(train), progress=self.progress
             )
         except DivergedError as error:
             if error.report is not None and error.report.best_epoch is not None:
                 self._become(prepared, train.arrays(module.state_dict()), error.report)
             raise
         return self._become(prepared, train.arrays(module.state_dict()), report)
+
+    def _checkpoint(self, train: Any) -> Any:
+        """Where to save and resume; the parameters that shape data and loss must be the same again."""
+        if self.checkpoint is None:
+            return None
+        loop = {f.name for f in fields(train.Config)}
+        kept = {name: to_plain(value) for name, value in self._kept_params().items() if name not in loop}
+        return train.Checkpoint(self.checkpoint, settings=kept)
 
     def _become(self, prepared: Prepared, params: dict[str, np.ndarray], report: Report) -> Self:
         task = {"name": self.task, "params": to_plain(self._kept_params())} | prepared.settings
@@ -221,7 +240,7 @@ class Estimator(ABC):
         """
         self._require_fitted()
         if self._model is None:
-            from ..runtime import Model
+            from hiddenstate.runtime import Model
 
             self._model = Model(self.bundle_)
         return self._model
@@ -295,7 +314,7 @@ def _torch_wing() -> tuple[Any, Any]:
         MissingExtraError: when torch is not installed.
     """
     try:
-        from .. import nn, train
+        from hiddenstate import nn, train
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise

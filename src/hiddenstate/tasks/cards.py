@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from ..train import Report
+    from hiddenstate.train import Report
 
 
 def make(data: Mapping[str, Any], *, seed: int, report: Report) -> dict[str, Any]:
     """The card of a training that just ended; metrics are added by the task."""
-    from .. import __version__
+    from hiddenstate import __version__
 
     versions = {"hiddenstate": __version__, "python": platform.python_version(), "numpy": np.__version__}
     return {

@@ -6,11 +6,12 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .. import bundle as bundles
-from ..errors import BundleError
+from hiddenstate import bundle as bundles
+from hiddenstate.errors import BundleError
 
 if TYPE_CHECKING:
-    from ..runtime import Model
+    from hiddenstate.runtime import Model
+
     from .base import Estimator
 
 TASKS = {
@@ -32,7 +33,7 @@ def load(path: str | os.PathLike[str]) -> Estimator | Model | Any:
     bundle = bundles.load(path)
     name = bundle.task.get("name")
     if name is None:
-        from ..runtime import Model
+        from hiddenstate.runtime import Model
 
         return Model(bundle)
     if name not in TASKS:

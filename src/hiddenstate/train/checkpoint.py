@@ -17,8 +17,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from ..errors import BundleError
-from ..files import write_atomic
+from hiddenstate.errors import BundleError
+from hiddenstate.files import write_atomic
+from hiddenstate.native import isa
+
 from .callbacks import Callback
 
 if TYPE_CHECKING:
@@ -52,17 +54,24 @@ class Checkpoint(Callback):
         path: folder, used by one training at a time; made when it does not exist.
         every_s: seconds between two saves.
         every_updates: also save after this many updates; None: by the clock only.
+        settings: JSON-able facts that must be the same on resuming, beside job, module and config.
 
     Example:
         >>> fit(module, job, config, checkpoint=Checkpoint("run", every_s=300))  # doctest: +SKIP
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, every_s: float = 60.0, every_updates: int | None = None
+        self,
+        path: str | os.PathLike[str],
+        *,
+        every_s: float = 60.0,
+        every_updates: int | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.path = Path(path)
         self.every_s = every_s
         self.every_updates = every_updates
+        self.settings = dict(settings or {})
         self._lock: IO | None = None
         self._saves = 0
         self._slot = SLOTS[0]
@@ -81,7 +90,7 @@ class Checkpoint(Callback):
         self._saves, self._slot = 0, SLOTS[0]
         if (newest := _newest(self.path)) is not None:
             file, facts, tensors = newest
-            _require_same(facts["identity"], _identity(run), file)
+            _require_same(facts["identity"], self._identity(run), file)
             _warn_if_moved(facts["environment"], _environment())
             run.load(facts["run"], tensors)
             self._saves = facts["saves"]
@@ -112,7 +121,7 @@ class Checkpoint(Callback):
         head = {
             "format": FORMAT,
             "saves": self._saves,
-            "identity": _identity(run),
+            "identity": self._identity(run),
             "environment": _environment(),
             "run": facts,
         }
@@ -124,6 +133,21 @@ class Checkpoint(Callback):
         )
         self._slot = SLOTS[1 - SLOTS.index(self._slot)]
         self._mark(run)
+
+    def _identity(self, run: Run) -> dict[str, Any]:
+        """What must be the same when the training goes on."""
+        free = _FREE if run.config.schedule == "cosine" else (*_FREE, "epochs")
+        spec: Any = getattr(run.module, "spec", None)
+        facts = {
+            "module": {
+                "weights": {name: str(tuple(value.shape)) for name, value in run.module.state_dict().items()},
+                "spec": spec.to_json() if spec is not None else None,
+            },
+            "job": dict(run.job.identity),
+            "settings": self.settings,
+            "config": {key: value for key, value in run.config.to_json().items() if key not in free},
+        }
+        return json.loads(json.dumps(facts))
 
     def _mark(self, run: Run) -> None:
         self._last_s, self._last_updates = time.monotonic(), run.updates
@@ -208,23 +232,8 @@ def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
     return total.hexdigest()
 
 
-def _identity(run: Run) -> dict[str, Any]:
-    """What must be the same when a training goes on."""
-    free = _FREE if run.config.schedule == "cosine" else (*_FREE, "epochs")
-    spec: Any = getattr(run.module, "spec", None)
-    facts = {
-        "config": {key: value for key, value in run.config.to_json().items() if key not in free},
-        "job": dict(run.job.identity),
-        "module": {
-            "weights": {name: str(tuple(value.shape)) for name, value in run.module.state_dict().items()},
-            "spec": spec.to_json() if spec is not None else None,
-        },
-    }
-    return json.loads(json.dumps(facts))
-
-
 def _require_same(saved: dict[str, Any], present: dict[str, Any], file: Path) -> None:
-    for part in ("module", "job", "config"):
+    for part in present:
         for key in sorted({*saved[part], *present[part]}):
             before, now = saved[part].get(key), present[part].get(key)
             if before != now:
@@ -243,7 +252,14 @@ def _short(value: Any) -> str:
 
 
 def _environment() -> dict[str, Any]:
-    return {"torch": torch.__version__, "threads": torch.get_num_threads(), "machine": os.uname().machine}
+    from hiddenstate import __version__
+
+    return {
+        "hiddenstate": __version__,
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "isa": isa(),
+    }
 
 
 def _warn_if_moved(saved: dict[str, Any], present: dict[str, Any]) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..errors import OptionError
-from ..options import FLAG, OneOf, Real, Whole, check, option
+from hiddenstate.errors import OptionError
+from hiddenstate.options import FLAG, OneOf, Real, Whole, check, option
 
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop")
 SCHEDULES = ("constant", "cosine", "step", "plateau")

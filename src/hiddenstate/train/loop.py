@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import DataError, DivergedError
+from hiddenstate.errors import DataError, DivergedError
+
 from .callbacks import Callback
 from .checkpoint import Checkpoint
 from .config import Config

@@ -6,7 +6,8 @@ import math
 
 from torch import nn, optim
 
-from ..errors import OptionError
+from hiddenstate.errors import OptionError
+
 from .config import Config
 
 

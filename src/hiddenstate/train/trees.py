@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import StateError
+from hiddenstate.errors import StateError
 
 
 def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
