@@ -142,6 +142,11 @@ def test_mixed_zones_and_missing_stamps_name_their_row():
         data.read({"x": np.array(["NaT", "2024-01-01"], "datetime64[D]")}).times("x")
 
 
+def test_a_column_of_dates_that_is_no_time_axis_may_have_gaps():
+    assert np.isnat(table("2024-01-01", "").column("x")).tolist() == [False, True]
+    assert np.isnat(next(table(None, dt.date(2024, 1, 1)).rows())["x"])
+
+
 def test_other_dates_need_their_form():
     found = table("31/01/2024 05:00", "01/02/2024 00:30").times("x", form="%d/%m/%Y %H:%M")
     assert found.tolist() == [dt.datetime(2024, 1, 31, 5), dt.datetime(2024, 2, 1, 0, 30)]

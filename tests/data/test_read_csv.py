@@ -1,4 +1,4 @@
-"""CSV in all the shapes people bring, against the standard library's writer and against the message a user sees."""
+"""CSV in all the shapes people bring, against the standard library's writer and the message a user sees."""
 
 import bz2
 import csv

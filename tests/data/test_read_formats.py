@@ -7,6 +7,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import torch
 
 from hiddenstate import data
 from hiddenstate.errors import DataError, OptionError
@@ -186,11 +187,21 @@ def test_dates_in_frames():
         (pl.Series([1, 2]), {"value": [1, 2]}),
         (pa.chunked_array([[1, 2]]), {"value": [1, 2]}),
         ((1, 2), {"value": [1, 2]}),
+        (torch.tensor([1, 2]), {"value": [1, 2]}),
+        (np.array([1, 2], ">f8"), {"value": [1, 2]}),
+        (np.array([1, 2], ">i2"), {"value": [1, 2]}),
+        (np.array([1, 2], np.float16), {"value": [1, 2]}),
+        (np.array([1, 2], np.longdouble), {"value": [1, 2]}),
     ],
 )
 def test_arrays_and_lists(source, columns):
     table = data.read(source)
     assert {name: table.numbers(name).tolist() for name in table.names} == columns
+
+
+def test_masked_values_are_missing():
+    table = data.read(np.ma.masked_equal([[1.0, 2.0], [3.0, 0.0]], 0.0))
+    np.testing.assert_array_equal(table.matrix(table.names), [[1, 2], [3, np.nan]])
 
 
 def test_lists_of_text():
@@ -237,6 +248,6 @@ def test_chunks_are_the_file_in_order(file, tmp_path):
             np.testing.assert_array_equal(found, frame["x"].to_numpy())
     with pytest.raises(OptionError, match="at least one row"):
         data.read_chunks(tmp_path / "some.csv", rows=0)
+    parts = list(data.read_chunks(file("x\n" + "1\n" * 699 + "y\n", "bad.csv"), rows=100))
     with pytest.raises(DataError, match="row 700"):
-        for part in data.read_chunks(file("x\n" + "1\n" * 699 + "y\n", "bad.csv"), rows=100):
-            part.numbers("x")
+        parts[-1].numbers("x")

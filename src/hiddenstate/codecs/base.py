@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
@@ -83,7 +84,7 @@ class Fields:
     def number(self, name: str, value: Any = None) -> float:
         """A finite number: the field ``name``, or ``value`` when given (``name`` is for messages then)."""
         found = self.take(name, int, float) if value is None else value
-        if type(found) not in (int, float) or not math.isfinite(found):
+        if type(found) not in (int, float) or not -sys.float_info.max <= found <= sys.float_info.max:
             raise SpecError(
                 "a codec that cannot be read",
                 where=self.where,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hiddenstate.errors import DataError, OptionError
+from hiddenstate.errors import DataError, OptionError, SpecError
 
 from .base import Codec, Fields, not_fitted
 
@@ -199,10 +199,13 @@ class Words(_Vocabulary):
     @classmethod
     def read_json(cls, data: Fields) -> Words:
         """See `Codec`."""
+        max_size = data.number("max_size")
+        if not (max_size >= 1 and max_size.is_integer()):
+            raise SpecError(
+                "a codec that cannot be read", where=data.where, expected="max_size 1 or more", got=max_size
+            )
         codec = cls(
-            split=data.one_of("split", SPLITS),
-            lower=data.take("lower", bool),
-            max_size=max(1, data.take("max_size", int)),
+            split=data.one_of("split", SPLITS), lower=data.take("lower", bool), max_size=int(max_size)
         )
         codec._learn(data.texts("symbols"))
         return codec

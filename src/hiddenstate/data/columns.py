@@ -97,8 +97,12 @@ def to_text(column: pl.Series) -> np.ndarray:
     return out
 
 
-def to_times(column: pl.Series, *, where: str, first_row: int = 1, form: str | None = None) -> np.ndarray:
+def to_times(
+    column: pl.Series, *, where: str, first_row: int = 1, form: str | None = None, gaps: bool = False
+) -> np.ndarray:
     """The column as ``datetime64[us]`` (UTC where zones are given), or as int64 where it only counts steps.
+
+    With ``gaps`` a missing value is NaT.
 
     Raises:
         DataError: a value is missing or no time stamp, or some values have a zone and others none.
@@ -125,7 +129,8 @@ def to_times(column: pl.Series, *, where: str, first_row: int = 1, form: str | N
         raise DataError(
             "a column of time stamps was needed", where=place, expected="dates", got=kind_of(column)
         )
-    _refuse_missing(values.is_null().to_numpy(), place, first_row)
+    if not gaps:
+        _refuse_missing(values.is_null().to_numpy(), place, first_row)
     return values.to_numpy().astype("datetime64[us]")
 
 

@@ -89,7 +89,7 @@ def column_of(name: str, values: Iterable[Any], where: str, first_row: int = 1) 
         )
     if kinds == {list}:
         return _column_of_lists(name, values, where, first_row)
-    if len(kinds) == 1 and issubclass(*kinds, (bool, date, Decimal)):
+    if len(kinds) == 1 and issubclass(next(iter(kinds)), (bool, date, Decimal)):
         return pl.Series(name, values)
     odd = next(
         (i for i, value in enumerate(values) if not isinstance(value, (str, int, float, type(None)))), None
@@ -123,7 +123,7 @@ def _column_of_lists(name: str, values: list[Any], where: str, first_row: int) -
 
 
 def _records(lines: list[tuple[int, str]], where: str) -> list[dict[str, Any]]:
-    """The objects of numbered lines: all at once where each line is one, else one by one up to the wrong line."""
+    """The objects of numbered lines: all at once if each is one, else one by one up to the wrong line."""
     try:
         records = json.loads(f"[{','.join(line for _, line in lines)}]")
         if len(records) == len(lines) and all(isinstance(record, dict) for record in records):

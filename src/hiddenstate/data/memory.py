@@ -105,10 +105,11 @@ def _from_foreign(source: Any) -> Table:
     if isinstance(known, nw.Series):
         name = str(known.name) if known.name else "value"
         return Table(_from_narwhals(known, name).to_frame(), where="series")
+    if hasattr(source, "__array__") and not isinstance(known, nw.DataFrame):
+        return _from_array(np.asarray(source))
     if isinstance(known, nw.DataFrame):
-        return Table(
-            pl.DataFrame([_from_narwhals(known.get_column(name), str(name)) for name in names]), where="frame"
-        )
+        series = [_from_narwhals(known.get_column(name), str(name)) for name in names]
+        return Table(pl.DataFrame(series), where="frame")
     raise DataError(
         "an object that is no table",
         where="source",
@@ -144,8 +145,15 @@ def _column(name: str, values: Any, where: str) -> pl.Series:
 
     if isinstance(values, pl.Series):
         return values.alias(name)
+    if isinstance(values, np.ma.MaskedArray):
+        values = values.tolist()  # None where masked
     if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "biuf":
-        return pl.Series(name, np.ascontiguousarray(values))
+        plain = (
+            np.float64
+            if values.dtype.kind == "f" and values.dtype != np.float32
+            else values.dtype.newbyteorder("=")
+        )
+        return pl.Series(name, np.ascontiguousarray(values, dtype=plain))
     if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind == "M":
         return pl.Series(name, values.astype("datetime64[us]"))
     if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):

@@ -64,14 +64,12 @@ class Table:
         return self._kinds[name]
 
     def column(self, name: str) -> np.ndarray | list[np.ndarray]:
-        """A column as what it holds: see `numbers`, `text`, `times` and `sequences`."""
-        convert = {
-            "numbers": self.numbers,
-            "text": self.text,
-            "time": self.times,
-            "sequences": self.sequences,
-        }
-        return convert[self.kind(name)](name)
+        """A column as what it holds: see `numbers`, `text`, `times` (NaT where missing) and `sequences`."""
+        kind = self.kind(name)
+        if kind == "time":
+            return columns.to_times(self._series(name), where=self.where, first_row=self.first_row, gaps=True)
+        convert = {"numbers": self.numbers, "text": self.text, "sequences": self.sequences}
+        return convert[kind](name)
 
     def numbers(self, name: str) -> np.ndarray:
         """A column as float64 ``[N]``, NaN where a value is missing; true and false are 1 and 0.
