@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hiddenstate.blocks import ModelState
-from hiddenstate.errors import StateError
+from hiddenstate.errors import DataError
 
 from . import inputs as edge
 from . import snapshot
@@ -149,4 +149,4 @@ def _iterate(elements: Any) -> Iterable[Any]:
     try:
         return iter(elements)
     except TypeError:
-        raise StateError("steps takes a sequence of elements", got=type(elements).__name__) from None
+        raise DataError("steps takes a sequence of elements", got=type(elements).__name__) from None
