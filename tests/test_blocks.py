@@ -1,6 +1,5 @@
 """What ``blocks`` computes itself, against plain loops, torch, and itself in another order."""
 
-import array_api_compat.numpy as xp
 import array_api_compat.torch as xpt
 import numpy as np
 import pytest
@@ -39,7 +38,7 @@ def by_hand(how, x, lengths, resets):
 @given(cases())
 def test_pool_by_hand(case):
     how, x, lengths, resets = case
-    answer, state = pool(xp, Pool("p", "x", how), x, None, lengths, resets)
+    answer, state = pool(np, Pool("p", "x", how), x, None, lengths, resets)
     np.testing.assert_allclose(answer, by_hand(how, x, lengths, resets), rtol=1e-6, atol=1e-7)
     assert answer.dtype == np.float32
     assert state.count.dtype == np.int64
@@ -49,13 +48,13 @@ def test_pool_by_hand(case):
 def test_pool_in_two_pieces_gives_the_same_bits(case, cut):
     how, x, lengths, resets = case
     block = Pool("p", "x", how)
-    whole, last = pool(xp, block, x, None, lengths, resets)
+    whole, last = pool(np, block, x, None, lengths, resets)
     state = None
     cut = min(cut, len(x))
     for piece in (slice(0, cut), slice(cut, len(x))):
         part = None if lengths is None else np.clip(lengths - piece.start, 0, piece.stop - piece.start)
         flags = None if resets is None else resets[piece]
-        pieces, state = pool(xp, block, x[piece], state, part, flags)
+        pieces, state = pool(np, block, x[piece], state, part, flags)
     assert pieces.tobytes() == whole.tobytes()
     assert [value.tobytes() for value in state] == [value.tobytes() for value in last]
 
@@ -63,7 +62,7 @@ def test_pool_in_two_pieces_gives_the_same_bits(case, cut):
 @given(cases())
 def test_pool_in_torch_has_the_numbers_and_a_gradient(case):
     how, x, lengths, resets = case
-    expected, _ = pool(xp, Pool("p", "x", how), x, None, lengths, resets)
+    expected, _ = pool(np, Pool("p", "x", how), x, None, lengths, resets)
     there = torch.tensor(x, dtype=torch.float64, requires_grad=True)
     tensors = (None if value is None else torch.from_numpy(value) for value in (lengths, resets))
     answer, _ = pool(xpt, Pool("p", "x", how), there, None, *tensors)
@@ -82,7 +81,7 @@ def test_padding_of_nan_stays_outside(how):
     x = np.full((4, 2, 3), np.nan, np.float32)
     x[:2, 0] = 1
     x[:3, 1] = 2
-    answer, _ = pool(xp, Pool("p", "x", how), x, None, np.array([2, 3]), None)
+    answer, _ = pool(np, Pool("p", "x", how), x, None, np.array([2, 3]), None)
     np.testing.assert_array_equal(answer, [[1] * 3, [2] * 3])
     there = torch.tensor(x, requires_grad=True)
     pool(xpt, Pool("p", "x", how), there, None, torch.tensor([2, 3]), None)[0].sum().backward()
@@ -93,7 +92,7 @@ def test_mean_of_a_long_stream_stays_exact():
     """In float32 the sum would stop growing; the state is as after ten million steps of 0.1."""
     count = 10_000_000
     state = PoolState(np.full((1, 1), 0.1 * count), np.array([count]))
-    answer, after = pool(xp, Pool("p", "x", "mean"), np.full((1, 1, 1), 0.1, np.float32), state, None, None)
+    answer, after = pool(np, Pool("p", "x", "mean"), np.full((1, 1, 1), 0.1, np.float32), state, None, None)
     assert after.count[0] == count + 1
     assert after.value[0, 0] > state.value[0, 0]
     assert answer[0, 0] == pytest.approx(0.1, rel=1e-6)
@@ -104,12 +103,12 @@ def test_norm_is_torch_layer_norm_and_row_wise(rows, size, seed):
     rng = np.random.default_rng(seed)
     x = (rng.normal(size=(rows, 2, size)) * 3 + 1).astype(np.float32)
     weight, bias = rng.normal(size=(2, size)).astype(np.float32)
-    ours = norm(xp, weight, bias, x, eps=1e-5)
+    ours = norm(np, weight, bias, x, eps=1e-5)
     doubles = (torch.from_numpy(array).double() for array in (x, weight, bias))
     theirs = torch.nn.functional.layer_norm(next(doubles), (size,), *doubles)
     np.testing.assert_allclose(ours, theirs, rtol=2e-4, atol=2e-5)
     for row in range(rows):
-        assert norm(xp, weight, bias, x[row, :1], eps=1e-5).tobytes() == ours[row, :1].tobytes()
+        assert norm(np, weight, bias, x[row, :1], eps=1e-5).tobytes() == ours[row, :1].tobytes()
 
 
 def test_relu_is_that_of_torch():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import array_api_compat.numpy as xp
 import numpy as np
 
 from hiddenstate import cells, native
@@ -28,7 +27,7 @@ class NumpyOps:
         rest: the learned initial state of recurrent blocks that have one, a record of ``[L*D, *]`` arrays.
     """
 
-    xp = xp
+    xp = np
 
     def __init__(self, spec: ModelSpec, params: Mapping[str, np.ndarray]) -> None:
         self.layers: dict[str, list[list[Layer]]] = {}
