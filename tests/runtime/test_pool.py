@@ -143,7 +143,17 @@ def test_add_restore_reset(model):
     assert pool.snapshot("b") == session.snapshot()
 
 
-@pytest.mark.parametrize("verb", ["remove", "reset", "snapshot"])
+def test_state_of_one(model):
+    pool, session, x = model.streams(), model.stream(), rows(3)
+    pool.step({"a": x[0], "b": x[1]})
+    session.step(x[1])
+    state = pool.state("b")
+    assert state["rnn"].h.tobytes() == session.state["rnn"].h.tobytes()
+    state["rnn"].h[...] = 9
+    assert pool.snapshot("b") == session.snapshot()
+
+
+@pytest.mark.parametrize("verb", ["remove", "reset", "snapshot", "state"])
 def test_unknown_ids(model, verb):
     with pytest.raises(StateError, match=r"no live sequence.*'ghost'"):
         getattr(model.streams(), verb)("ghost")

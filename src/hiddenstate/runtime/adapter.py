@@ -28,11 +28,11 @@ class Adapter(Protocol):
         """The answer from the model's output ``[size]`` for the element just encoded."""
         ...
 
-    def state(self) -> dict[str, Any]:
-        """What it remembers, as JSON-able data that later steps do not change (``{}``: nothing)."""
+    def state(self) -> Any:
+        """What it remembers, as JSON-able data (not None) that later steps do not change."""
         ...
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: Any) -> None:
         """Continues from what ``state`` gave.
 
         Raises:

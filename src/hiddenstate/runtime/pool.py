@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hiddenstate.blocks import ModelState
 from hiddenstate.errors import StateError
 
 from . import snapshot
@@ -151,6 +152,16 @@ class Pool:
         self._positions[row] = 0
         if self._adapter is not None:
             self._adapters[row] = self._adapter()
+
+    def state(self, id: Hashable) -> ModelState:
+        """A copy of one sequence's state, as ``Session.state``.
+
+        Raises:
+            StateError: no such sequence.
+        """
+        layout, row, one = self._model.layout, self._row(id), self._model.layout.at_rest(1)
+        layout.copy_rows(self._sides[self._side], slice(row, row + 1), one, slice(0, 1))
+        return one
 
     def snapshot(self, id: Hashable) -> bytes:
         """One sequence as bytes, as ``Session.snapshot``.

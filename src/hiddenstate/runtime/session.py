@@ -92,7 +92,7 @@ class Session:
     def reset(self) -> None:
         """Starts over: state at rest, adapter as at first, position 0."""
         self._model.layout.reset(self._stepper.sides[self._side], 0)
-        if self._adapter is not None and self._fresh is not None:
+        if self._adapter is not None:
             self._adapter.restore(self._fresh)
         self.position = 0
 

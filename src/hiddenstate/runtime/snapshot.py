@@ -37,7 +37,7 @@ class Snapshot(NamedTuple):
 
     position: int
     state: bytes
-    adapter: dict[str, Any] | None
+    adapter: Any
 
 
 def write(model_id: str, snapshot: Snapshot) -> bytes:
@@ -86,7 +86,7 @@ def read(model_id: str, state_bytes: int, blob: bytes) -> Snapshot:
     return Snapshot(position, blob[_HEAD.size : end], _adapter(blob[end:-_DIGEST_BYTES]))
 
 
-def restore_adapter(adapter: Adapter | None, state: dict[str, Any] | None) -> None:
+def restore_adapter(adapter: Adapter | None, state: Any) -> None:
     """Puts the adapter's part of a snapshot back, or leaves the adapter as it was.
 
     Raises:
@@ -108,7 +108,7 @@ def restore_adapter(adapter: Adapter | None, state: dict[str, Any] | None) -> No
         raise StateError("the adapter cannot use this snapshot", got=repr(error), fix=_DAMAGED) from error
 
 
-def _adapter(text: bytes) -> dict[str, Any] | None:
+def _adapter(text: bytes) -> Any:
     try:
         return json.loads(text) if text else None
     except (ValueError, RecursionError) as error:
