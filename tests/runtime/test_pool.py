@@ -186,3 +186,40 @@ def test_a_refused_element_leaves_no_trace_in_any_adapter(model):
         with pytest.raises(DataError):
             pool.step(elements)
         assert {id: pool.snapshot(id) for id in pool.ids} == before
+
+
+def test_a_pool_with_adapters_takes_no_arrays(model):
+    with pytest.raises(StateError, match="Use step"):
+        model.streams(adapter=Texts).step_array(rows(1))
+
+
+def test_elements_come_by_id(model):
+    with pytest.raises(DataError, match="by id"):
+        model.streams().step([rows(1)[0]])
+
+
+def test_an_adapter_that_cannot_be_made(model):
+    calls = []
+
+    def make():
+        calls.append(1)
+        if len(calls) == 2:
+            raise RuntimeError("no more")
+        return Texts()
+
+    pool = model.streams(adapter=make)
+    with pytest.raises(RuntimeError):
+        pool.step({"a": "1 2 3", "b": "1 2 3"})
+    assert len(pool) == 0
+    assert pool.step({"a": "1 2 3"}) == {"a": model.stream(adapter=Texts()).step("1 2 3")}
+
+
+def test_parts_of_every_size(model):
+    """More sizes of partial steps than are kept ready."""
+    pool, x = model.streams(), rows(200)
+    pool.step(dict(enumerate(x)))
+    alone = model.stream()
+    alone.step(x[0])
+    for count in range(1, 200, 2):
+        answers = pool.step({id: x[(id + count) % 200] for id in range(count)})
+        assert answers[0].tobytes() == alone.step(x[count % 200]).tobytes()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hiddenstate.blocks import ModelState
-from hiddenstate.errors import StateError
+from hiddenstate.errors import DataError, StateError
 
 from . import snapshot
 from .adapter import Adapter
@@ -79,6 +79,8 @@ class Pool:
         Raises:
             DataError: naming the sequence and its step; no sequence has moved and none has joined.
         """
+        if not isinstance(elements, Mapping):
+            raise DataError("not elements by id", expected="{id: element}", got=type(elements).__name__)
         joined = [id for id in elements if id not in self._rows]
         self._join(joined)
         try:
@@ -93,14 +95,17 @@ class Pool:
 
         Args:
             inputs: ``[n, size]`` numbers or ``[n]`` ids, rows in the order of ``ids`` (a mapping of those
-                by input name when there are several inputs). Adapters are passed by.
+                by input name when there are several inputs).
 
         Returns:
             Outputs ``[n, size]``.
 
         Raises:
             DataError: naming the sequence and its step; no sequence has moved.
+            StateError: the pool has adapters, which take elements one by one.
         """
+        if self._adapter is not None:
+            raise StateError("a pool with adapters takes no bare arrays", fix="Use step")
         stepper, filler = self._all()
         filler.array(inputs, self._where)
         return self._run_all(stepper)
@@ -133,8 +138,9 @@ class Pool:
         now = self._sides[self._side]
         self._model.layout.copy_rows(now, slice(last, last + 1), now, slice(row, row + 1))
         self._positions[row] = self._positions[last]
-        for items in (self._ids, self._adapters) if self._adapters else (self._ids,):
-            items[row] = items[last]  # pyright: ignore[reportArgumentType, reportCallIssue]
+        lists: list[list[Any]] = [self._ids, self._adapters] if self._adapters else [self._ids]
+        for items in lists:
+            items[row] = items[last]
             items.pop()
         del self._rows[id]
         if row < last:
@@ -237,7 +243,7 @@ class Pool:
     def _part(self, count: int) -> tuple[Stepper, Filler]:
         """A stepper over arrays of its own, for some of the rows."""
         if count not in self._parts:
-            if len(self._parts) >= _MOST_PARTS:
+            if sum(self._parts) + count > _PART_ROWS:
                 self._parts.clear()
             layout = self._model.layout
             stepper = self._model.stepper((layout.at_rest(count), layout.at_rest(count)), count)
@@ -248,14 +254,14 @@ class Pool:
         """Gives new ids the next rows, at rest. The arrays at least double when they are full."""
         if not ids:
             return
+        if self._adapter is not None:
+            self._adapters += [self._adapter() for _ in ids]
         self._reserve(len(self._ids) + len(ids))
         for id in ids:
             row = self._rows[id] = len(self._ids)
             self._ids.append(id)
             self._model.layout.reset(self._sides[self._side], row)
             self._positions[row] = 0
-            if self._adapter is not None:
-                self._adapters.append(self._adapter())
         self._whole = None
 
     def _reserve(self, count: int) -> None:
@@ -283,5 +289,5 @@ class Pool:
 
 
 _FIRST_CAPACITY = 16
-_MOST_PARTS = 16
-"""How many sizes of partial steps keep their arrays ready."""
+_PART_ROWS = 4096
+"""Rows of arrays that are kept ready for steps of some of the sequences, over all sizes of such steps."""
