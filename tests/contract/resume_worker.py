@@ -15,6 +15,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from hiddenstate.nn import build
+from hiddenstate.spec import Embed, Input, Linear, ModelSpec, Recurrent
+from hiddenstate.tasks.language.job import LanguageJob
 from hiddenstate.train import Checkpoint, Config, fit, losses, mean_loss, seeded
 from hiddenstate.types import LSTMState
 
@@ -25,6 +28,7 @@ CONFIGS = {
     "sgd": Config(
         epochs=3, optimizer="sgd", momentum=0.9, learning_rate=0.05, schedule="cosine", clip_value=0.01
     ),
+    "language": Config(epochs=3, learning_rate=0.1, optimizer="adamw", weight_decay=0.01),
     "rmsprop": Config(epochs=3, optimizer="rmsprop", schedule="step", decay_epochs=1, restore_best=False),
 }
 
@@ -63,13 +67,26 @@ class Windows:
         return mean_loss(self, module, [3])
 
 
+def language() -> tuple[nn.Module, LanguageJob]:
+    """A network on the native kernels, with a job of the package."""
+    blocks = (
+        Embed("embed", source="x", size=3),
+        Recurrent("rnn", source="embed", cell="gru", hidden_size=4, num_layers=2, dropout=0.4),
+        Linear("head", source="rnn", size=6),
+    )
+    draw = np.random.default_rng(2)
+    documents = [draw.integers(1, 6, size=size) for size in (40, 7, 1, 30)]
+    job = LanguageJob(documents[:3], documents[3:], end=0, lanes=4, window=3, identity={"data": "digits"})
+    return build(ModelSpec((Input("x", kind="ids", size=6),), blocks)), job
+
+
 def train(folder: str, config: str, every_updates: int) -> dict:
     torch.set_num_threads(1)
     with seeded(1):
-        module = Network()
+        module, job = language() if config == "language" else (Network(), Windows())
     report = fit(
         module,
-        Windows(),
+        job,
         CONFIGS[config],
         checkpoint=Checkpoint(folder, every_updates=every_updates),
         progress=False,

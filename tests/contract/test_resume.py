@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from hiddenstate.train import checkpoint
 
-CONFIGS = ["adam", "sgd", "rmsprop"]
+CONFIGS = ["adam", "sgd", "rmsprop", "language"]
 NEVER = -1
 
 
@@ -82,7 +82,7 @@ def assert_same(run: dict, reference: dict) -> None:
 
 
 def test_the_jobs_have_something_to_lose(worker):
-    """Early stopping, best weights before the last, buffers, and the state of all three generators are in play."""
+    """Early stopping, best weights before the last, a falling learning rate and clipping are in play."""
     report = worker.references["adam"]["report"]
     assert report["stopped"] == "patience"
     assert report["best_epoch"] < report["epochs"]

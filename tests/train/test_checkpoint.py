@@ -162,6 +162,19 @@ def test_a_newer_format_is_refused(tmp_path, monkeypatch):
         go_on(tmp_path)
 
 
+@pytest.mark.parametrize("lost", ["random.torch", "optimizer.0", "module.weight"])
+def test_a_whole_file_that_does_not_hold_together_is_refused(tmp_path, lost):
+    crashed(tmp_path)
+    newest, _ = saves(tmp_path)
+    facts, tensors = checkpoints._read(newest)
+    del tensors[lost]
+    text = json.dumps(facts)
+    metadata = {checkpoints._KEY: text, "sha256": checkpoints._digest(text, tensors)}
+    newest.write_bytes(checkpoints.to_safetensors(tensors, metadata))
+    with pytest.raises(BundleError, match="does not hold together"):
+        go_on(tmp_path)
+
+
 def test_two_trainings_cannot_share_a_folder(tmp_path):
     with open(tmp_path / "lock", "w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)

@@ -17,9 +17,9 @@ def run(module, job, callbacks=(), **settings):
 
 
 BY_HAND = {
-    "adam": lambda p: torch.optim.Adam(p, lr=0.05, weight_decay=0.01),
-    "adamw": lambda p: torch.optim.AdamW(p, lr=0.05, weight_decay=0.01),
-    "sgd": lambda p: torch.optim.SGD(p, lr=0.05, weight_decay=0.01, momentum=0.5),
+    "adam": lambda p: torch.optim.Adam(p, lr=0.05, weight_decay=0.01, fused=True),
+    "adamw": lambda p: torch.optim.AdamW(p, lr=0.05, weight_decay=0.01, fused=True),
+    "sgd": lambda p: torch.optim.SGD(p, lr=0.05, weight_decay=0.01, momentum=0.5, fused=True),
     "rmsprop": lambda p: torch.optim.RMSprop(p, lr=0.05, weight_decay=0.01, momentum=0.5),
 }
 
@@ -191,7 +191,7 @@ def test_states_are_carried_between_windows_and_cut_from_the_graph():
     theirs.load_state_dict(ours.state_dict())
     job = Memory()
     run(ours, job, epochs=2, optimizer="sgd", learning_rate=0.1, clip_norm=None, restore_best=False)
-    step = torch.optim.SGD(theirs.parameters(), lr=0.1)
+    step = torch.optim.SGD(theirs.parameters(), lr=0.1, fused=True)
     for _ in range(2):
         h = None
         for index in range(4):

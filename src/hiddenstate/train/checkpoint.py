@@ -9,6 +9,7 @@ import os
 import time
 import warnings
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from hiddenstate.errors import BundleError
+from hiddenstate.errors import BundleError, HiddenStateError
 from hiddenstate.files import write_atomic
 from hiddenstate.native import isa
 
@@ -89,13 +90,20 @@ class Checkpoint(Callback):
             left.unlink(missing_ok=True)
         self._saves, self._slot = 0, SLOTS[0]
         if (newest := _newest(self.path)) is not None:
-            file, facts, tensors = newest
+            self._resume(run, *newest)
+        self._mark(run)
+
+    def _resume(self, run: Run, file: Path, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        try:
             _require_same(facts["identity"], self._identity(run), file)
             _warn_if_moved(facts["environment"], _environment())
             run.load(facts["run"], tensors)
             self._saves = facts["saves"]
-            self._slot = SLOTS[1 - SLOTS.index(file.name)]
-        self._mark(run)
+        except BundleError:
+            raise
+        except (HiddenStateError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise BundleError("the checkpoint does not hold together", where=file, got=repr(error)) from error
+        self._slot = SLOTS[1 - SLOTS.index(file.name)]
 
     def update(self, run: Run) -> None:
         """Save when it is time."""
@@ -155,25 +163,25 @@ class Checkpoint(Callback):
 
 def _take(folder: Path) -> IO:
     """An open lock file; the system lets go of it when the process ends, however it ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / "lock", "w")
-    except OSError as error:
-        raise BundleError(
-            "cannot use the checkpoint folder",
-            where=folder,
-            got=error.strerror,
-            fix="Give a folder to write to",
-        ) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.close()
-        raise BundleError(
-            "the checkpoint is in use by another training",
-            where=folder,
-            fix="Wait for it, or give each training a folder of its own",
-        ) from None
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = stack.enter_context(open(folder / "lock", "w"))
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BundleError(
+                "the checkpoint is in use by another training",
+                where=folder,
+                fix="Wait for it, or give each training a folder of its own",
+            ) from None
+        except OSError as error:
+            raise BundleError(
+                "cannot use the checkpoint folder",
+                where=folder,
+                got=error.strerror,
+                fix="Give a folder to write to",
+            ) from error
+        stack.pop_all()
     return lock
 
 
@@ -216,9 +224,9 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             "the checkpoint is damaged", where=file, got="content that does not match its checksum"
         )
     facts = json.loads(text)
-    if facts["format"] != FORMAT:
+    if facts.get("format") != FORMAT:
         raise BundleError(
-            "the checkpoint has another format", where=file, expected=FORMAT, got=facts["format"]
+            "the checkpoint has another format", where=file, expected=FORMAT, got=facts.get("format")
         )
     return facts, tensors
 
