@@ -220,7 +220,7 @@ def _weights_digest(params: Mapping[str, np.ndarray]) -> bytes:
     digest = hashlib.sha256()
     for name in sorted(params):
         digest.update(f"{name} {params[name].shape}".encode())
-        digest.update(params[name].astype("<f4").tobytes())
+        digest.update(np.ascontiguousarray(params[name], dtype="<f4").data)
     return digest.digest()
 
 

@@ -226,6 +226,15 @@ def test_forward_checks_its_arguments(small, arguments, error, message):
         small.forward(arguments.pop("inputs"), **arguments)
 
 
+def test_any_layout_and_precision_of_the_same_numbers(small):
+    x = inputs_of(SMALL, 5, 4)["x"]
+    whole, state = small.forward(x)
+    for same in (np.asfortranarray(x), x[::-1][::-1], x.astype(np.float64), x.astype(">f4"), x.tolist()):
+        assert small.forward(same)[0].tobytes() == whole.tobytes()
+    fortran = {"rnn": GRUState(np.asfortranarray(state["rnn"].h))}
+    assert small.forward(x, state=fortran)[0].tobytes() == small.forward(x, state=state)[0].tobytes()
+
+
 def test_inputs_must_agree():
     spec = ModelSpec((Input("x"), Input("y")), (Recurrent("rnn", "x", "gru", 2),))
     with pytest.raises(ShapeError, match="differ in steps or rows"):
