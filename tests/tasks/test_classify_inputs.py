@@ -42,7 +42,9 @@ def test_lists_of_arrays_may_differ_in_length():
     assert [item.shape for item in sequences(ragged).items] == [(2, 1), (3, 1)]
 
 
-@pytest.mark.parametrize("wrap", [list, tuple, np.array, pd.Series, lambda texts: np.array(texts, dtype=object)])
+@pytest.mark.parametrize(
+    "wrap", [list, tuple, np.array, pd.Series, lambda texts: np.array(texts, dtype=object)]
+)
 def test_strings_are_texts(wrap):
     found = sequences(wrap(["one", "two"]))
     assert found.is_text
@@ -143,7 +145,7 @@ def test_labels_are_needed():
         sequences(np.zeros((2, 2)), labelled=True)
     with pytest.raises(OptionError, match="arrays hold no label column"):
         sequences(np.zeros((2, 2)), labelled=True, label="y")
-    with pytest.raises(ShapeError, match="differ in number.*expected 2, got 3"):
+    with pytest.raises(ShapeError, match=r"differ in number.*expected 2, got 3"):
         sequences(np.zeros((2, 2)), [1, 2, 3], labelled=True)
 
 
@@ -188,7 +190,7 @@ def test_labels_in_the_type_of_the_classes():
     assert like(["1", "2"], np.array([1, 2])).tolist() == [1, 2]
     assert like([1, 2], np.array(["1", "2"])).tolist() == ["1", "2"]
     assert like([9], np.array([1, 2])).tolist() == [9]
-    with pytest.raises(DataError, match="a label unknown to the model.*got x"):
+    with pytest.raises(DataError, match=r"a label unknown to the model.*got x"):
         like(["x"], np.array([1, 2]))
 
 
@@ -198,7 +200,7 @@ def test_class_weights():
     np.testing.assert_allclose(class_weights("balanced", y, classes), [2 / 3, 2.0])
     np.testing.assert_allclose(class_weights({"v": 5}, y, classes), [1.0, 5.0])
     np.testing.assert_allclose(class_weights({"1": 3}, y, np.array([0, 1])), [1.0, 3.0])
-    with pytest.raises(OptionError, match="unknown class.*got .'w'"):
+    with pytest.raises(OptionError, match=r"unknown class.*got .'w'"):
         class_weights({"w": 1.0}, y, classes)
     with pytest.raises(OptionError, match="positive"):
         class_weights({"v": 0.0}, y, classes)

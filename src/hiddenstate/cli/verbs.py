@@ -12,7 +12,7 @@ from hiddenstate import data, tasks
 from hiddenstate.errors import BundleError, OptionError
 from hiddenstate.tasks import Estimator
 
-from . import live
+from . import DONE, INTERRUPTED, live
 from .describe import description
 
 
@@ -26,9 +26,10 @@ def fit(estimator: Estimator, file: str, output: str) -> int:
         )
     estimator.fit(file)  # type: ignore[attr-defined]
     estimator.save(output)
-    report = estimator.report_  # type: ignore[attr-defined]
-    _note(f"saved {output}: {report.epochs} epochs in {report.seconds:.1f} s, ended by {report.stopped}")
-    return 130 if report.interrupted else 0
+    training = estimator.card["training"]
+    how = f"{training['epochs']} epochs in {training['seconds']:.1f} s, ended by {training['stopped']}"
+    _note(f"saved {output}: {how}")
+    return INTERRUPTED if training["stopped"] == "interrupt" else DONE
 
 
 def predict(model: str, file: str, /, *, output: str | None = None) -> int:
@@ -40,8 +41,10 @@ def predict(model: str, file: str, /, *, output: str | None = None) -> int:
         output: where the table goes, as CSV, JSONL or Parquet by its suffix; standard output as CSV if not
             given.
     """
-    data.write(_task(model, "predict_table").predict_table(file), output)
-    return 0
+    estimator = _task(model, "predict")
+    table = estimator.predict_table(file) if hasattr(estimator, "predict_table") else estimator.predict(file)
+    data.write(table, output)
+    return DONE
 
 
 def stream(model: str, /, *, snapshot: str | None = None) -> int:
@@ -90,7 +93,7 @@ def generate(
         sys.stdout.write(piece)
         sys.stdout.flush()
     sys.stdout.write("\n")
-    return 0
+    return DONE
 
 
 def score(model: str, file: str, /, *, output: str | None = None) -> int:
@@ -101,12 +104,14 @@ def score(model: str, file: str, /, *, output: str | None = None) -> int:
         file: the data, with what is to be predicted.
         output: where the table of figures goes, by its suffix; readable on standard output if not given.
     """
-    scores = _task(model, "evaluate").evaluate(file)
+    estimator = _task(model, "score")
+    # scikit-learn wants one number from a classifier's score
+    scores = estimator.evaluate(file) if hasattr(estimator, "evaluate") else estimator.score(file)
     if output is None:
         print(scores)
     else:
         data.write({name: [row[name] for row in scores.rows] for name in scores.rows[0]}, output)
-    return 0
+    return DONE
 
 
 def show(model: str, /) -> int:
@@ -116,7 +121,7 @@ def show(model: str, /) -> int:
         model: the saved model.
     """
     print(description(bundles.load(model)))
-    return 0
+    return DONE
 
 
 def _task(model: str, verb: str) -> Any:

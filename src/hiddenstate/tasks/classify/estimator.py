@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from hiddenstate import data
+from hiddenstate import cells, data
 from hiddenstate.errors import DataError, ShapeError
-from hiddenstate.options import FLAG, InstanceOf, OneOf, Whole, check, option
+from hiddenstate.options import FLAG, InstanceOf, OneOf, Real, Whole, option
 from hiddenstate.spec import Block, Dropout, Embed, Input, Linear, ModelSpec, Pool, Recurrent
 from hiddenstate.tasks.base import Estimator, Prepared
 from hiddenstate.tasks.cards import digest
@@ -21,11 +21,14 @@ from hiddenstate.tasks.softmax import softmax
 from . import metrics
 from .baselines import Baselines
 from .calibrate import fit_temperature
-from .features import Features, NumberFeatures, features_from_json, fit_features
+from .features import Features, NumberFeatures, TextFeatures, features_from_json, fit_features
 from .inputs import Columns, Sequences, read
 from .labels import class_weights, like
-from .live import Live
+from .live import Answer, Live
 from .split import held_back
+
+if TYPE_CHECKING:
+    from hiddenstate.runtime import Session
 
 _NAME = (InstanceOf(str), OneOf(None))
 
@@ -80,6 +83,7 @@ class SequenceClassifier(Estimator):
     embedding_size: int = option(32, Whole(1))
     bidirectional: bool = option(False, FLAG)
     pooling: str = option("last", OneOf("last", "mean", "max"))
+    dropout: float = option(0.2, Real(0, 1, below=True))
     class_weight: str | Mapping[Any, float] | None = option(
         None, OneOf("balanced", None), InstanceOf(Mapping)
     )
@@ -98,7 +102,8 @@ class SequenceClassifier(Estimator):
             OptionError: on a parameter out of range, or missing labels.
             ShapeError: on arrays that do not fit together.
         """
-        check(self)
+        self._check()
+        cells.get(self.cell, **(self.cell_options or {}))
         found = read(X, y, columns=self._columns(), labelled=True)
         assert found.labels is not None
         classes, index = np.unique(found.labels, return_inverse=True)
@@ -108,7 +113,9 @@ class SequenceClassifier(Estimator):
             )
         held = held_back(found.items, index, None, share=self.validation, seed=self.seed)
         self._train(self._prepare(found, classes, index, held))
-        return self._calibrate(found, index, held)
+        self._calibrate(found, index, held)
+        _ = self.model_  # made now: predict leaves the estimator as it is
+        return self
 
     def _prepare(
         self, found: Sequences, classes: np.ndarray, index: np.ndarray, held: np.ndarray
@@ -183,10 +190,10 @@ class SequenceClassifier(Estimator):
         ]
         return ModelSpec((Input("x", kind=features.kind, size=features.size),), tuple(blocks))
 
-    def _calibrate(self, found: Sequences, index: np.ndarray, held: np.ndarray) -> Self:
+    def _calibrate(self, found: Sequences, index: np.ndarray, held: np.ndarray) -> None:
         """Fits the temperature on the sequences held back, and notes on the card how they were answered."""
         if not held.any():
-            return self
+            return
         items = [item for item, out in zip(found.items, held, strict=True) if out]
         logits = self._logits(items)
         codec = {**self.bundle_.codec, "temperature": fit_temperature(logits, index[held])}
@@ -194,7 +201,6 @@ class SequenceClassifier(Estimator):
         proba = softmax(logits, temperature=self.temperature_)
         figures = metrics.summary(self.classes_[index[held]], proba, self.classes_)
         self.bundle_ = replace(self.bundle_, card={**self.bundle_.card, "metrics": figures})
-        return self
 
     def _adopt(self) -> None:
         codec = self.bundle_.codec
@@ -218,7 +224,8 @@ class SequenceClassifier(Estimator):
         Args:
             X: sequences in any form that ``fit`` takes; a label column may be missing.
         """
-        return self.classes_[np.argmax(self.predict_proba(X), axis=1)]
+        chosen = np.argmax(self.predict_proba(X), axis=1)
+        return self.classes_[chosen]
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """The probability of every class, ``[n, K]`` in the order of ``classes_``; rows sum to 1."""
@@ -256,6 +263,27 @@ class SequenceClassifier(Estimator):
         answers = {f"network ({self.cell})": proba} | self._baselines.predict_proba(found.items)
         rows = [{"model": name} | metrics.summary(truth, p, self.classes_) for name, p in answers.items()]
         return Scores(rows, metrics.class_table(truth, self.classes_[np.argmax(proba, axis=1)]))
+
+    # ---- streams of lines
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether a stream takes text, so that ``step_line`` can be used."""
+        self._require_fitted()
+        return isinstance(self._features, TextFeatures)
+
+    def step_line(self, session: Session, line: str) -> Answer | None:
+        """The next line of a text into a live sequence; an empty line ends the text.
+
+        Returns:
+            The answer for the text so far; None after an empty line: the next one starts a new text.
+        """
+        assert isinstance(self._features, TextFeatures)
+        if not line:
+            session.reset()
+            return None
+        text = "\n" + line if session.position else line
+        return session.steps(self._features.elements(text))[-1]
 
     # ---- inside
 

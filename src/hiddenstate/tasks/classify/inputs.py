@@ -47,7 +47,7 @@ class Sequences:
 
     Attributes:
         items: strings, or float64 arrays ``[T, F]`` with NaN where a value is missing.
-        keys: what each is called in a table of answers: its id, or its row number from 0.
+        keys: what each is called in a table of answers: its id, or its row number from 1.
         labels: ``[n]``, or None.
         names: feature names, where columns have names.
         width: number of columns where rows were sequences, else None.
@@ -89,6 +89,8 @@ def read(source: Any, y: Any = None, *, columns: Columns, labelled: bool) -> Seq
             "fit requires y to be passed, but the target y is None",
             fix="Pass labels as y, or name the column of the data that holds them: label='...'",
         )
+    if hasattr(source, "tocsr"):
+        raise DataError("sparse input is not supported", where="X", fix="Pass X.toarray()")
     if is_table(source):
         table = source if isinstance(source, data.Table) else data.read(source)
         found = from_table(table, columns, labelled=labelled and y is None)
@@ -119,7 +121,7 @@ def from_table(table: data.Table, columns: Columns, *, labelled: bool) -> Sequen
     if columns.id is not None:
         return _from_groups(table, columns, labelled)
     labels = as_labels(table.column(str(columns.label)), _place(table, columns.label)) if labelled else None
-    keys = np.arange(len(table))
+    keys = np.arange(len(table)) + table.first_row
     if columns.text is not None:
         texts = [text or "" for text in table.text(columns.text)]
         return Sequences(texts, keys, labels, where=table.where)
@@ -186,12 +188,10 @@ def _place(table: data.Table, column: str | None) -> str:
 
 def from_memory(source: Any) -> Sequences:
     """Sequences of an array, a list of arrays, or a list of strings."""
-    if hasattr(source, "tocsr"):
-        raise DataError("sparse input is not supported", where="X", fix="Pass X.toarray()")
     if not isinstance(source, (list, tuple)):
         return _from_array(_as_array(source))
     if source and all(isinstance(item, str) for item in source):
-        return Sequences(list(source), np.arange(len(source)))
+        return Sequences(list(source), np.arange(len(source)) + 1)
     if source and all(hasattr(item, "ndim") or hasattr(item, "__array__") for item in source):
         return _from_list(source)
     try:
@@ -213,7 +213,7 @@ def _as_array(source: Any) -> np.ndarray:
 
 def _from_array(array: np.ndarray) -> Sequences:
     if array.ndim == 1 and len(array) and all(isinstance(item, str) for item in array.tolist()):
-        return Sequences(array.tolist(), np.arange(len(array)))
+        return Sequences(array.tolist(), np.arange(len(array)) + 1)
     if array.ndim == 1 and array.dtype == object and len(array) and hasattr(array[0], "__len__"):
         return _from_list(array)
     if array.ndim not in (2, 3):
@@ -228,17 +228,17 @@ def _from_array(array: np.ndarray) -> Sequences:
         raise DataError("an empty array", where="X", got=f"shape {array.shape}")
     values = _finite(array, "X")
     if array.ndim == 3:
-        return Sequences(_untailed(values), np.arange(len(values)))
+        return Sequences(_untailed(values), np.arange(len(values)) + 1)
     if not array.shape[1]:
         raise DataError(f"0 feature(s) (shape={array.shape}) while a minimum of 1 is required.", where="X")
-    return Sequences(_untailed(values[:, :, None]), np.arange(len(values)), width=array.shape[1])
+    return Sequences(_untailed(values[:, :, None]), np.arange(len(values)) + 1, width=array.shape[1])
 
 
 def _from_list(source: Iterable[Any]) -> Sequences:
     items = [_two_axes(_finite(_as_array(item), f"X[{i}]"), f"X[{i}]") for i, item in enumerate(source)]
     if len(widths := {item.shape[1] for item in items}) > 1:
         raise ShapeError("sequences differ in their number of features", where="X", got=sorted(widths))
-    return Sequences(items, np.arange(len(items)))
+    return Sequences(items, np.arange(len(items)) + 1)
 
 
 def _two_axes(item: np.ndarray, where: str = "X") -> np.ndarray:

@@ -46,8 +46,9 @@ class Live:
             self._classes[int(np.argmax(chances))], dict(zip(self._classes, chances.tolist(), strict=True))
         )
 
-    def state(self) -> None:
-        """Nothing."""
+    def state(self) -> dict[str, Any]:
+        """Nothing to keep."""
+        return {}
 
-    def restore(self, state: None) -> None:
-        """Nothing."""
+    def restore(self, state: dict[str, Any]) -> None:
+        """Nothing to put back."""

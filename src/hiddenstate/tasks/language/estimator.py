@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from hiddenstate import data
-from hiddenstate.errors import DataError, OptionError
-from hiddenstate.options import FLAG, InstanceOf, OneOf, Real, Whole, check, option
+from hiddenstate import cells, data
+from hiddenstate.errors import OptionError
+from hiddenstate.options import FLAG, InstanceOf, OneOf, Real, Whole, option
 from hiddenstate.spec import Block, Dropout, Embed, Input, Linear, ModelSpec, Recurrent
 from hiddenstate.tasks.base import Estimator, Prepared
 from hiddenstate.tasks.cards import digest
@@ -93,7 +93,8 @@ class LanguageModel(Estimator):
             DataError: on data that cannot be used.
             OptionError: on a parameter out of range.
         """
-        check(self)
+        self._check()
+        cells.get(self.cell, **(self.cell_options or {}))
         found = documents.read(X, text=self.text)
         learned, held = self._split(found)
         vocabulary = Vocabulary.fit(learned, level=self.level, limit=self.vocabulary)
@@ -116,10 +117,6 @@ class LanguageModel(Estimator):
         from .job import LanguageJob
 
         ids = [part for part in map(vocabulary.encode, learned) if len(part)]
-        if not ids:
-            raise DataError(
-                "no symbols to learn from", expected="text", got=f"{len(learned)} documents of white space"
-            )
         sha256 = digest([*learned, "", *held])
         job = LanguageJob(
             ids,
@@ -208,19 +205,17 @@ class LanguageModel(Estimator):
             numbers = np.full(len(symbols), number)
             yield {"document": numbers, "symbol": np.array(symbols, object), "bits": self._surprisals(one)}
 
-    def score(self, X: Any, y: None = None) -> float:
-        """Mean log-likelihood of a symbol in nats: higher is better, ``exp(-score)`` is the perplexity."""
-        return -self.evaluate(X)["nats_per_symbol"]
-
-    def evaluate(self, X: Any, *, train: Any = None) -> Scores:
+    def score(self, X: Any, y: None = None, *, train: Any = None) -> Scores:
         """Bits per character, perplexity and nats per symbol, beside baselines.
 
         Baselines: uniform, the symbol frequencies of the training text, and, if the training text is given,
-            n-grams of
-        orders 2 to 5 (see :mod:`hiddenstate.tasks.language.ngram`).
+        n-grams of orders 2 to 5 (see :mod:`hiddenstate.tasks.language.ngram`).
+
+        Not a single number, as scikit-learn's ``score``; ``score(...)["bits_per_character"]`` is one.
 
         Args:
             X: documents to score. Ends of documents are not counted.
+            y: ignored; scikit-learn's tools pass it.
             train: documents to count the n-grams on.
         """
         self._require_fitted()

@@ -16,6 +16,9 @@ import numpy as np
 from hiddenstate import data
 from hiddenstate.train import Loss, losses, mean_loss, tensors
 
+UNKNOWN_SHARE = 0.002
+"""Share of the symbols hidden while learning: it gives the id of unknown symbols a meaning."""
+
 
 class Stream(NamedTuple):
     """Documents end to end.
@@ -72,6 +75,8 @@ class LanguageJob:
         """The windows ``[T, B]`` of an epoch, in order."""
         draw = np.random.default_rng([seed, epoch])
         stream = Stream.of([self._learned[i] for i in draw.permutation(len(self._learned))], end=self._end)
+        hidden = draw.random(len(stream.ids)) < UNKNOWN_SHARE
+        stream = stream._replace(ids=np.where(hidden, 0, stream.ids))
         return self._windows(stream, int(draw.integers(len(stream.ids))))
 
     def loss(self, module: Any, batch: Stream, carried: Any) -> Loss:
