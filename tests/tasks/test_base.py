@@ -1,7 +1,9 @@
 """What every estimator promises, on a toy task and on the public ones."""
 
 import copy
+import os
 import pickle
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -295,6 +297,18 @@ def test_after_divergence_the_best_weights_are_there():
     with pytest.raises(DivergedError):
         (worse := small(spoil=0)).fit(X)
     assert not worse.__sklearn_is_fitted__()
+
+
+def test_an_interrupted_fit_leaves_a_fitted_estimator(monkeypatch):
+    def loss(self, module, epoch, carried, loss=SumJob.loss):
+        if epoch == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return loss(self, module, epoch, carried)
+
+    monkeypatch.setattr(SumJob, "loss", loss)
+    estimator = small(epochs=9).fit(X)
+    assert estimator.card["training"]["stopped"] == "interrupt"
+    assert np.array_equal(estimator.predict(X), small(epochs=2).fit(X).predict(X))
 
 
 def test_checkpoint_resumes_and_is_bound_to_the_parameters(tmp_path):

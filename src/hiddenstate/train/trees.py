@@ -57,7 +57,7 @@ def flatten(tree: Any) -> tuple[Any, list[Tensor]]:
 def _outline(tree: Any, found: list[Tensor]) -> Any:
     if isinstance(tree, Tensor):
         found.append(tree)
-        return {"tensor": len(found) - 1}
+        return {"tensor": len(found) - 1, "device": str(tree.device)}
     if tree is None or isinstance(tree, (bool, int, float, str)):
         return {"value": tree}
     if isinstance(tree, Mapping):
@@ -78,7 +78,7 @@ def _outline(tree: Any, found: list[Tensor]) -> Any:
 def unflatten(outline: Any, found: Sequence[Tensor]) -> Any:
     """The tree that ``flatten`` took apart."""
     if "tensor" in outline:
-        return found[outline["tensor"]]
+        return found[outline["tensor"]].to(outline["device"])
     if "value" in outline:
         return outline["value"]
     if "dict" in outline:
