@@ -120,7 +120,8 @@ ARGUMENTS = st.fixed_dictionaries(
         "steps": st.integers(0, 12),
         "rows": st.integers(0, 9),
         "inputs": st.integers(1, 9),
-        "hidden": st.integers(1, 40),
+        # The larger ones fill several panels of vectors, the last one wholly, partly, or all but a lane.
+        "hidden": st.integers(1, 40) | st.sampled_from([63, 64, 65, 121, 127, 128]),
         "proj": st.sampled_from([0, 1, 5, 17]),
         "bias": st.booleans(),
         "given": st.sets(st.sampled_from(["state", "lengths", "resets", "rest"])),

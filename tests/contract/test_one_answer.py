@@ -154,8 +154,8 @@ def test_rows_do_not_see_one_another(cell, dtype):
 def test_threads_do_not_change_bits(cell, dtype):
     hold(threads_do_not_matter, cell, dtype, examples=8)
     wide = {"given": {"state", "lengths", "resets"}, "reverse": False, "bias": True, "seed": 1}
-    threads_do_not_matter(build(cell, dtype, steps=5, rows=67, inputs=33, hidden=96, proj=0, **wide))
-    threads_do_not_matter(build(cell, dtype, steps=3, rows=1, inputs=130, hidden=300, proj=0, **wide))
+    threads_do_not_matter(build(cell, dtype, steps=5, rows=67, inputs=33, hidden=62, proj=5, **wide))
+    threads_do_not_matter(build(cell, dtype, steps=3, rows=1, inputs=130, hidden=300, proj=60, **wide))
 
 
 @EVERY

@@ -37,14 +37,14 @@ class Kernel:
 
     def __init__(self, cell: Cell, params: Mapping[str, Array], sizes: Sizes) -> None:
         self._cell, self._sizes = cell, sizes
-        self._packed = [_dense(params.get(name)) for name in PARAMS]
+        self._weights = [_dense(params.get(name)) for name in PARAMS]
         self._shapes = {name: params[name].shape for name in PARAMS if name in params}
-        self._plan = native.Plan(cell.native, *self._packed)
+        self._plan = native.Plan(cell.native, *self._weights)
 
     @cached_property
     def _plan_back(self) -> Any:
         """The weights packed for the way back too."""
-        return native.Plan(self._cell.native, *self._packed, backward=True)
+        return native.Plan(self._cell.native, *self._weights, backward=True)
 
     def forward(self, call: Call) -> tuple[Array, Any]:
         """Output and last state."""
@@ -54,7 +54,7 @@ class Kernel:
 
     def step(self, x: Array, state: Any) -> Any:
         """The next state of every row."""
-        new = type(state)(*(np.empty(value.shape, value.dtype) for value in state))
+        new = type(state)(*map(np.empty_like, state))
         native.step(self._plan, x, *_pair(state), *_pair(new))
         return new
 

@@ -118,7 +118,7 @@ class Layer:
 
     Args:
         cell: as in ``scan``.
-        params: as in ``scan``. The native kernels work on a packed copy.
+        params: as in ``scan``. Do not change them afterwards: the kernels work on a packed copy.
         backend: as in ``scan``.
 
     Attributes:
