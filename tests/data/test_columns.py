@@ -133,6 +133,10 @@ def test_an_unreadable_stamp_names_its_row(wrong):
 def test_mixed_zones_and_missing_stamps_name_their_row():
     with pytest.raises(DataError, match=r"with and without a time zone.*row 2"):
         table("2024-01-01T00:00Z", "2024-01-01T01:00", "2024-01-01T02:00Z").times("x")
+    with pytest.raises(DataError, match=r"with and without a time zone.*row 3"):
+        table(None, "2024-01-01T00:00Z", "2024-01-01T01:00").times("x")
+    with pytest.raises(DataError, match=r"unreadable time stamp.*row 2"):
+        table("2024-01-01T00:00Z", "soon", "2024-01-01T02:00").times("x")
     for missing in (None, "", "NA"):
         with pytest.raises(DataError, match=r"missing time stamp \(in some.csv, column 'x', row 2\)"):
             table("2024-01-01", missing).times("x")
@@ -148,11 +152,19 @@ def test_a_column_of_dates_that_is_no_time_axis_may_have_gaps():
 
 
 def test_other_dates_need_their_form():
-    found = table("31/01/2024 05:00", "01/02/2024 00:30").times("x", form="%d/%m/%Y %H:%M")
+    def dates(*values, form="%d/%m/%Y"):
+        return data.read({"x": list(values)}, time_format=form)
+
+    found = dates("31/01/2024 05:00", "01/02/2024 00:30", form="%d/%m/%Y %H:%M").times("x")
     assert found.tolist() == [dt.datetime(2024, 1, 31, 5), dt.datetime(2024, 2, 1, 0, 30)]
-    with pytest.raises(DataError, match=r"row 2.*expected the form %d/%m/%Y"):
-        table("31/01/2024", "02/31/2024").times("x", form="%d/%m/%Y")
-    assert table("20240131", "20240201").times("x", form="%Y%m%d").dtype == "datetime64[us]"
+    assert dates("31/01/2024", None).kind("x") == dates("31/01/2024").slice(0, 1).kind("x") == "time"
+    assert dates("2024-01-31").times("x").tolist() == [dt.datetime(2024, 1, 31)]  # ISO is always read
+    assert dates("31012024", "01022024", form="%d%m%Y").times("x").dtype == "datetime64[us]"
+    assert dates("31/01/2024 01:00 +0200", form="%d/%m/%Y %H:%M %z").times("x").tolist() == [
+        dt.datetime(2024, 1, 30, 23)
+    ]
+    with pytest.raises(DataError, match=r"row 2.*expected %d/%m/%Y"):
+        dates("31/01/2024", "02/31/2024").times("x")
 
 
 def test_whole_numbers_count_steps_or_time():

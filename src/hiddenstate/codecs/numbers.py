@@ -89,14 +89,12 @@ class Numbers(Codec):
         self.affine_ = self._statistics(numbers)
         self.series_ = {}
         if self.per_series:
-            names, member = np.unique(np.asarray(ids).astype(str), return_inverse=True)
-            order = np.argsort(member.ravel(), kind="stable")
-            parts = np.split(numbers.ravel()[order], np.cumsum(np.bincount(member.ravel()))[:-1])
-            self.series_ = {
-                str(name): self._statistics(part)
-                for name, part in zip(names, parts, strict=True)
-                if not np.isnan(part).all()
-            }
+            known: dict[str, int] = {}
+            member = np.array([known.setdefault(str(id), len(known)) for id in np.ravel(ids).tolist()])
+            order = np.argsort(member, kind="stable")
+            parts = np.split(numbers.ravel()[order], np.cumsum(np.bincount(member))[:-1])
+            seen = {id: part for id, part in zip(known, parts, strict=True) if not np.isnan(part).all()}
+            self.series_ = {id: self._statistics(part) for id, part in seen.items()}
         return self
 
     def learn(self, id: str, values: Any) -> Numbers:
@@ -171,7 +169,7 @@ class Numbers(Codec):
     def _affines(self, ids: Any) -> tuple[Any, Any]:
         if ids is None or isinstance(ids, str):
             return self.affine(ids)
-        pairs = np.array([self.affine(id) for id in np.ravel(ids).tolist()]).reshape(*np.shape(ids), 2)
+        pairs = np.array([self.affine(str(id)) for id in np.ravel(ids).tolist()]).reshape(*np.shape(ids), 2)
         return pairs[..., 0], pairs[..., 1]
 
     def _linked(self, values: Any) -> np.ndarray:

@@ -23,7 +23,7 @@ MISSING_WORDS = ("", "na", "n/a", "#n/a", "nan", "null", "none", "?", "-", ".")
 TRUTH = {"true": 1.0, "false": 0.0}
 
 
-def kind_of(column: pl.Series) -> str:
+def kind_of(column: pl.Series, time_format: str | None = None) -> str:
     """What a column holds: "numbers", "time", "text" or "sequences" (a list in each row)."""
     import polars as pl
 
@@ -38,8 +38,9 @@ def kind_of(column: pl.Series) -> str:
     _, wrong = _parse_numbers(column)
     if wrong is None:
         return "numbers"
-    _, wrong = parse_times(_without_missing(column))
-    return "time" if wrong is None else "text"
+    words = _without_missing(column)
+    forms = (None,) if time_format is None else (None, time_format)
+    return "time" if any(parse_times(words, form)[1] is None for form in forms) else "text"
 
 
 def to_numbers(column: pl.Series, *, where: str, first_row: int = 1) -> np.ndarray:
@@ -98,7 +99,7 @@ def to_text(column: pl.Series) -> np.ndarray:
 
 
 def to_times(
-    column: pl.Series, *, where: str, first_row: int = 1, form: str | None = None, gaps: bool = False
+    column: pl.Series, *, where: str, first_row: int = 1, time_format: str | None = None, gaps: bool = False
 ) -> np.ndarray:
     """The column as ``datetime64[us]`` (UTC where zones are given), or as int64 where it only counts steps.
 
@@ -110,25 +111,18 @@ def to_times(
     import polars as pl
 
     place = f"{where}, column '{column.name}'"
-    if kind_of(column) == "numbers" and form is None:
-        return _counted(to_numbers(column, where=where, first_row=first_row), place, first_row)
-    if column.dtype.is_temporal():
-        if column.dtype == pl.Datetime and getattr(column.dtype, "time_zone", None):
-            column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-        if column.dtype in (pl.Duration, pl.Time):
-            raise DataError(
-                "durations are no time stamps", where=place, expected="dates", got=str(column.dtype)
-            )
-        values = column.cast(pl.Datetime("us"))
-    elif column.dtype == pl.String:
-        filled = _without_missing(column)
-        values, wrong = parse_times(filled, form)
-        if wrong is not None:
-            raise _not_a_time(filled, wrong, place, first_row, form)
+    if column.dtype == pl.String:
+        values = _times_in_text(column, place, first_row, time_format)
+    elif column.dtype.is_temporal():
+        values = _naive(column, place)
+    elif kind_of(column) == "numbers":
+        values = None
     else:
         raise DataError(
             "a column of time stamps was needed", where=place, expected="dates", got=kind_of(column)
         )
+    if values is None:
+        return _counted(to_numbers(column, where=where, first_row=first_row), place, first_row)
     if not gaps:
         _refuse_missing(values.is_null().to_numpy(), place, first_row)
     return values.to_numpy().astype("datetime64[us]")
@@ -219,29 +213,47 @@ def _not_a_number(value: Any, place: str) -> DataError:
     )
 
 
-def _not_a_time(column: pl.Series, row: int, place: str, first_row: int, form: str | None) -> DataError:
-    zoned = column.str.contains(r"(?i)(Z|[+-]\d{2}:?\d{2})$") & column.str.contains(":")
-    if (
-        form is None
-        and zoned.any()
-        and not zoned.drop_nulls().all()
-        and parse_times(column.filter(zoned))[1] is None
-    ):
-        return DataError(
+def _times_in_text(
+    column: pl.Series, place: str, first_row: int, time_format: str | None
+) -> pl.Series | None:
+    """Strings as time stamps in the form that was given, else in ISO 8601; None when they are numbers."""
+    words = _without_missing(column)
+    forms = (None,) if time_format is None else (time_format, None)
+    readings = [parse_times(words, form) for form in forms]
+    for times, wrong in readings:
+        if wrong is None:
+            return times
+    if _parse_numbers(column)[1] is None:
+        return None
+    zoned = words.str.contains(r"(?i):.*(Z|[+-]\d{2}:?\d{2})$")
+    halves = words.filter(zoned), words.filter(~zoned)
+    if all(len(half) and parse_times(half)[1] is None for half in halves):
+        naive = int((~zoned).fill_null(False).arg_max() or 0)
+        raise DataError(
             "time stamps with and without a time zone in one column",
-            where=f"{place}, row {first_row + int((~zoned.fill_null(True)).arg_max() or 0)}",
+            where=f"{place}, row {first_row + naive}",
             expected="a zone on every value or on none",
-            got=_shown(column[int((~zoned.fill_null(True)).arg_max() or 0)]),
+            got=_shown(words[naive]),
         )
-    return DataError(
+    wrong = readings[0][1] or 0
+    raise DataError(
         "unreadable time stamp",
-        where=f"{place}, row {first_row + row}",
-        expected=f"the form {form}"
-        if form
-        else "ISO 8601 such as 2024-01-31, 2024-01-31T12:00:00Z or 2024-01",
-        got=_shown(column[row]),
-        fix="Give its form, such as time_format='%d/%m/%Y %H:%M'",
+        where=f"{place}, row {first_row + wrong}",
+        expected=time_format or "ISO 8601 such as 2024-01-31, 2024-01-31T12:00:00Z or 2024-01",
+        got=_shown(words[wrong]),
+        fix="Read the file with the form of its dates, such as time_format='%d/%m/%Y %H:%M'",
     )
+
+
+def _naive(column: pl.Series, place: str) -> pl.Series:
+    """Dates and date-times of any precision as microseconds, in UTC where they have a zone."""
+    import polars as pl
+
+    if column.dtype in (pl.Duration, pl.Time):
+        raise DataError("durations are no time stamps", where=place, expected="dates", got=str(column.dtype))
+    if column.dtype == pl.Datetime and getattr(column.dtype, "time_zone", None):
+        column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+    return column.cast(pl.Datetime("us"))
 
 
 def _short(value: float) -> str:

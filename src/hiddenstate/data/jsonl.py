@@ -137,8 +137,9 @@ def _record(line: str, where: str) -> dict[str, Any]:
     try:
         record = json.loads(line)
     except (json.JSONDecodeError, RecursionError) as error:
+        reason = f"{error.msg} at character {error.pos + 1}" if isinstance(error, ValueError) else str(error)
         raise DataError(
-            "a line that is not JSON", where=where, expected="one object a line", got=str(error)
+            "a line that is not JSON", where=where, expected="an object a line", got=reason
         ) from error
     if not isinstance(record, dict):
         raise DataError(

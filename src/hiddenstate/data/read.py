@@ -48,6 +48,7 @@ def read(
     header: bool | None = None,
     separator: str | None = None,
     decimal: str = ".",
+    time_format: str | None = None,
 ) -> Table:
     """Read a table.
 
@@ -61,6 +62,7 @@ def read(
         header: whether the first row of a CSV names the columns; None: seen from the values.
         separator: between the fields of a CSV; None: seen from the rows.
         decimal: the decimal sign of a CSV, "." or ",".
+        time_format: how dates are written that are not ISO 8601, in the notation of ``strftime``.
 
     Returns:
         A `Table` of at least one row.
@@ -76,12 +78,10 @@ def read(
     if isinstance(source, Table):
         return source
     if not isinstance(source, (str, os.PathLike)):
-        return memory.from_memory(source)
-    import polars as pl
-
+        table = memory.from_memory(source)
+        return Table(table.to_polars(), where=table.where, time_format=time_format)
     parts = list(_parts(os.fspath(source), format, header, separator, decimal))
-    frame = pl.concat([part.to_polars() for part in parts], how="vertical_relaxed")
-    return Table(frame, where=parts[0].where, notes=parts[0].notes)
+    return _joined(parts, time_format)
 
 
 def read_chunks(
@@ -92,6 +92,7 @@ def read_chunks(
     header: bool | None = None,
     separator: str | None = None,
     decimal: str = ".",
+    time_format: str | None = None,
 ) -> Iterator[Table]:
     r"""Read a file of any size as tables of at most ``rows`` rows; memory does not grow with the file.
 
@@ -107,7 +108,7 @@ def read_chunks(
     """
     if rows < 1:
         raise OptionError("chunks need at least one row", where="rows", expected="1 or more", got=rows)
-    return _regrouped(_parts(os.fspath(source), format, header, separator, decimal), rows)
+    return _regrouped(_parts(os.fspath(source), format, header, separator, decimal), rows, time_format)
 
 
 def read_text(source: str | os.PathLike[str]) -> str:
@@ -197,21 +198,27 @@ def _json_frames(path: str) -> Iterator[pl.DataFrame]:
     yield memory.from_memory(content).to_polars()
 
 
-def _regrouped(parts: Iterator[Table], rows: int) -> Iterator[Table]:
+def _regrouped(parts: Iterator[Table], rows: int, time_format: str | None) -> Iterator[Table]:
     """The same rows in tables of exactly ``rows`` rows, except the last."""
-    import polars as pl
-
     waiting: list[Table] = []
     for part in parts:
         waiting.append(part)
         while sum(map(len, waiting)) >= rows:
-            joined = pl.concat([table.to_polars() for table in waiting], how="vertical_relaxed")
-            whole = Table(joined, where=part.where, first_row=waiting[0].first_row, notes=part.notes)
+            whole = _joined(waiting, time_format)
             yield whole.slice(0, rows)
             waiting = [whole.slice(rows)] if len(whole) > rows else []
     if waiting:
-        joined = pl.concat([table.to_polars() for table in waiting], how="vertical_relaxed")
-        yield Table(joined, where=waiting[0].where, first_row=waiting[0].first_row, notes=waiting[0].notes)
+        yield _joined(waiting, time_format)
+
+
+def _joined(parts: list[Table], time_format: str | None) -> Table:
+    import polars as pl
+
+    first = parts[0]
+    frame = pl.concat([part.to_polars() for part in parts], how="vertical_relaxed")
+    return Table(
+        frame, where=first.where, first_row=first.first_row, notes=first.notes, time_format=time_format
+    )
 
 
 def _check_options(format: str | None, separator: str | None, decimal: str) -> None:

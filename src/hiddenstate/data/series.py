@@ -12,6 +12,7 @@ from hiddenstate.errors import DataError, OptionError
 
 from .frequency import OFF_GRID, Frequency, infer_frequency
 from .table import Table
+from .times import spelled
 
 DUPLICATES = ("error", "first", "last", "mean")
 
@@ -70,7 +71,6 @@ def group(
     time: str | None = None,
     columns: Sequence[str] | Mapping[str, str] | None = None,
     duplicates: str = "error",
-    time_format: str | None = None,
 ) -> list[Series]:
     """The series of a table, in the order in which they first appear, each sorted by time.
 
@@ -82,7 +82,6 @@ def group(
             others, each as what it holds.
         duplicates: what happens to rows of one series with the same time stamp: "error", or keep the
             "first" or "last", or the "mean" of numbers (with the last of anything else).
-        time_format: how dates are written, as for `Table.times`.
 
     Raises:
         DataError: an id or a time stamp is missing, time stamps repeat, or a column does not hold its kind.
@@ -98,7 +97,7 @@ def group(
             "unknown treatment", where="duplicates", expected=f"one of {DUPLICATES}", got=duplicates
         )
     kept = _columns(table, columns, {id, time})
-    stamps = None if time is None else table.times(time, form=time_format)
+    stamps = None if time is None else table.times(time)
     parts = _parts(table, id)
     series, unsorted, dropped = [], 0, 0
     for name, rows in parts:
@@ -142,8 +141,8 @@ def regular(series: Series, frequency: Frequency | None = None) -> Series:
         raise DataError(
             f"a time stamp that is not on the {frequency.name} grid",
             where=f"{series.where}, row {series.rows[off[0]] + 1}",
-            expected=f"steps from {series.time[0]}",
-            got=str(series.time[off[0]]),
+            expected=f"steps from {spelled(series.time[0])}",
+            got=spelled(series.time[off[0]]),
         )
     length = int(positions[-1]) + 1
     if length == len(series):
@@ -154,7 +153,7 @@ def regular(series: Series, frequency: Frequency | None = None) -> Series:
             "a gap so wide that a time stamp must be wrong",
             where=f"{series.where}, rows {series.rows[at] + 1} and {series.rows[at + 1] + 1}",
             expected=f"{frequency.name} rows",
-            got=f"{series.time[at]} followed by {series.time[at + 1]}",
+            got=f"{spelled(series.time[at])} followed by {spelled(series.time[at + 1])}",
             fix="Correct the time stamps, or cut the series in two",
         )
     return _spread(
@@ -181,7 +180,7 @@ def _columns(
     return values  # type: ignore[return-value]
 
 
-def _parts(table: Table, id: str | None) -> list[tuple[str | None, np.ndarray]]:
+def _parts(table: Table, id: str | None) -> Sequence[tuple[str | None, np.ndarray]]:
     """Each id with the rows it has, in order of first appearance."""
     if id is None:
         return [(None, np.arange(len(table)))]
@@ -193,10 +192,10 @@ def _parts(table: Table, id: str | None) -> list[tuple[str | None, np.ndarray]]:
             where=f"{table.where}, column '{id}', row {table.first_row + int(missing[0])}",
             expected="an id in every row",
         )
-    known, first, member = np.unique(names.astype(str), return_index=True, return_inverse=True)
-    order = np.argsort(member, kind="stable")
-    rows = np.split(order, np.cumsum(np.bincount(member))[:-1])
-    return [(str(known[i]), rows[i]) for i in np.argsort(first)]
+    known: dict[str, int] = {}
+    member = np.array([known.setdefault(name, len(known)) for name in names])
+    rows = np.split(np.argsort(member, kind="stable"), np.cumsum(np.bincount(member))[:-1])
+    return list(zip(known, rows, strict=True))
 
 
 def _sorted(series: Series) -> tuple[Series, bool]:
@@ -218,7 +217,7 @@ def _without_duplicates(series: Series, treatment: str, first_row: int) -> Serie
             "a time stamp that repeats",
             where=f"{series.where}, rows {', '.join(map(str, rows[:5].tolist()))}",
             expected="one row for each time stamp",
-            got=str(series.time[at]),
+            got=spelled(series.time[at]),
             fix="Several series in one file? Name the column that tells them apart (id=). "
             "Else choose duplicates='first', 'last' or 'mean'",
         )

@@ -26,6 +26,7 @@ class Table:
         where: what messages call the table, such as its file name.
         first_row: number of the first row in messages (rows count from 1, a header is not counted).
         notes: what was decided about the data while reading, one sentence each.
+        time_format: how dates that are not ISO 8601 are written, in the notation of ``strftime``.
 
     Example:
         >>> from hiddenstate.data import read
@@ -35,13 +36,20 @@ class Table:
     """
 
     def __init__(
-        self, frame: pl.DataFrame, *, where: str = "table", first_row: int = 1, notes: Sequence[str] = ()
+        self,
+        frame: pl.DataFrame,
+        *,
+        where: str = "table",
+        first_row: int = 1,
+        notes: Sequence[str] = (),
+        time_format: str | None = None,
     ) -> None:
         self._frame = frame
         self._kinds: dict[str, str] = {}
         self.where = where
         self.first_row = first_row
         self.notes = tuple(notes)
+        self._time_format = time_format
 
     @property
     def names(self) -> list[str]:
@@ -60,14 +68,14 @@ class Table:
     def kind(self, name: str) -> str:
         """What a column holds: "numbers", "text", "time" or "sequences"."""
         if name not in self._kinds:
-            self._kinds[name] = columns.kind_of(self._series(name))
+            self._kinds[name] = columns.kind_of(self._series(name), self._time_format)
         return self._kinds[name]
 
     def column(self, name: str) -> np.ndarray | list[np.ndarray]:
         """A column as what it holds: see `numbers`, `text`, `times` (NaT where missing) and `sequences`."""
         kind = self.kind(name)
         if kind == "time":
-            return columns.to_times(self._series(name), where=self.where, first_row=self.first_row, gaps=True)
+            return self._times(name, gaps=True)
         convert = {"numbers": self.numbers, "text": self.text, "sequences": self.sequences}
         return convert[kind](name)
 
@@ -89,17 +97,13 @@ class Table:
         """A column as str in an object array ``[N]``, None where a value is missing."""
         return columns.to_text(self._series(name))
 
-    def times(self, name: str, *, form: str | None = None) -> np.ndarray:
+    def times(self, name: str) -> np.ndarray:
         """A column as ``datetime64[us]`` (UTC where zones are given), or int64 where it only counts steps.
-
-        Args:
-            name: the column.
-            form: how dates are written, in the notation of ``strftime``; not needed for ISO 8601.
 
         Raises:
             DataError: a value is missing or unreadable, or zones are mixed.
         """
-        return columns.to_times(self._series(name), where=self.where, first_row=self.first_row, form=form)
+        return self._times(name, gaps=False)
 
     def sequences(self, name: str) -> list[np.ndarray]:
         """A column of lists as float64 arrays ``[T]`` or ``[T, F]`` of any lengths."""
@@ -109,12 +113,11 @@ class Table:
         """The table with these columns only."""
         for name in names:
             self._series(name)
-        return Table(self._frame.select(names), where=self.where, first_row=self.first_row, notes=self.notes)
+        return self._part(self._frame.select(names))
 
     def slice(self, start: int, stop: int | None = None) -> Table:
         """The rows from ``start`` up to ``stop``, counted from 0."""
-        part = self._frame[start:stop]
-        return Table(part, where=self.where, first_row=self.first_row + start, notes=self.notes)
+        return self._part(self._frame[start:stop], start)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The rows one by one: name to float (NaN when missing), str or None, ``datetime64`` or array."""
@@ -132,6 +135,24 @@ class Table:
     def to_polars(self) -> pl.DataFrame:
         """The columns as read, as a polars frame (text files give strings)."""
         return self._frame
+
+    def _times(self, name: str, *, gaps: bool) -> np.ndarray:
+        return columns.to_times(
+            self._series(name),
+            where=self.where,
+            first_row=self.first_row,
+            time_format=self._time_format,
+            gaps=gaps,
+        )
+
+    def _part(self, frame: pl.DataFrame, start: int = 0) -> Table:
+        return Table(
+            frame,
+            where=self.where,
+            first_row=self.first_row + start,
+            notes=self.notes,
+            time_format=self._time_format,
+        )
 
     def _series(self, name: str) -> pl.Series:
         if name not in self._frame.columns:

@@ -91,6 +91,11 @@ def _datetime(match: re.Match[str]) -> datetime:
     )
 
 
+def spelled(time: Any) -> str:
+    """A time stamp for a message, without digits that are all zero."""
+    return str(time).removesuffix(".000000").removesuffix("T00:00:00")
+
+
 def epoch_to_times(values: np.ndarray) -> np.ndarray:
     """Whole numbers as time stamps where they plainly are: seconds (ms ...) since 1970, or ``20240131``.
 
