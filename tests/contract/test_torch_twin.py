@@ -1,4 +1,5 @@
-"""Contract 4: ``hs.nn`` layers are torch's twins, in numbers, gradients, forms of arguments and state dicts."""
+"""Contract 4: ``hs.nn`` layers are torch's twins, in numbers, gradients, forms of arguments and state
+dicts."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import hiddenstate.nn as hs_nn
+from hiddenstate.spec import Input, Linear, ModelSpec, Recurrent
 
 # Torch's compiler calls torch's own deprecated functions.
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script")
@@ -81,6 +82,22 @@ def test_compiled_cell():
     compiled = torch.compile(cell, fullgraph=True, backend="aot_eager")
     x, state = torch.randn(3, 4), (torch.randn(3, 5), torch.randn(3, 5))
     torch.testing.assert_close(compiled(x, state), cell(x, state), **CLOSE)
+
+
+def test_compiled_network():
+    blocks = (
+        Recurrent("rnn", "x", cell="lstm", hidden_size=5, learn_initial_state=True),
+        Linear("head", "rnn", 2),
+    )
+    network = hs_nn.build(ModelSpec((Input("x", size=4),), blocks))
+    compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
+    inputs = {"x": torch.randn(6, 3, 4)}
+    y, state = compiled(inputs)
+    expected, last = network(inputs)
+    torch.testing.assert_close(y, expected, **CLOSE)
+    torch.testing.assert_close(state["rnn"], last["rnn"], **CLOSE)
+    y.sum().backward()
+    assert all(value.grad is not None for value in network.parameters())
 
 
 @pytest.mark.parametrize("strict", [False, True])

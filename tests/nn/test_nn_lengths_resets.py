@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -86,7 +88,7 @@ def test_resets_are_segments_run_alone(name, options, learned):
     total = torch.zeros((), dtype=torch.float64)
     for row, marks in enumerate(cuts):
         ends = sorted({0, *marks, 7})
-        for first, end in zip(ends, ends[1:], strict=False):
+        for first, end in itertools.pairwise(ends):
             alone, last = layer(x[first:end, row : row + 1])
             torch.testing.assert_close(y[first:end, row : row + 1], alone, **CLOSE)
             total = total + alone.pow(2).sum()

@@ -55,7 +55,7 @@ def params_of(layer):
 @pytest.mark.parametrize("both", [False, True])
 def test_vmap_over_batches(name, options, both):
     layer = make(name, options, bidirectional=both)
-    x = randn(5, 6, 3, 2, 3).movedim(-1, -1)[:, :, 0]  # five batches [T, B, I]
+    x = randn(5, 6, 2, 3)  # five batches [T, B, I]
     expected = [layer(one) for one in x]
     close_trees(vmap(layer)(x), stacked(expected))
     close_trees(vmap(layer, in_dims=2)(x.movedim(0, 2)), stacked(expected))
@@ -63,11 +63,11 @@ def test_vmap_over_batches(name, options, both):
     lengths = torch.tensor([[6, 2], [0, 1], [3, 3], [6, 6], [5, 0]])
     close_trees(
         vmap(lambda x, r: layer(x, resets=r))(x, resets),
-        stacked([layer(a, resets=r) for a, r in zip(x, resets)]),
+        stacked([layer(a, resets=r) for a, r in zip(x, resets, strict=True)]),
     )
     close_trees(
         vmap(lambda x, n: layer(x, lengths=n))(x, lengths),
-        stacked([layer(a, lengths=n) for a, n in zip(x, lengths)]),
+        stacked([layer(a, lengths=n) for a, n in zip(x, lengths, strict=True)]),
     )
 
 

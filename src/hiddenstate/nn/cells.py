@@ -11,6 +11,7 @@ from hiddenstate import cells
 from hiddenstate.cells import Cell
 from hiddenstate.errors import ShapeError
 from hiddenstate.types import State
+
 from . import initial, ops, paths, stepwise
 from .paths import Path
 
@@ -18,8 +19,8 @@ from .paths import Path
 class _Step(torch.nn.RNNCellBase if TYPE_CHECKING else object):
     """What the three cells share; comes before the torch cell in their bases.
 
-    What has no native path runs the torch cell's forward, and so does what does not fit, which torch refuses in its
-    own words.
+    What has no native path runs the torch cell's forward, and so does what does not fit, which torch refuses
+    in its own words.
 
     Attributes:
         cell: the equation of the step.
@@ -63,7 +64,7 @@ class _Step(torch.nn.RNNCellBase if TYPE_CHECKING else object):
         scan = ops.scan if self.last_path == "native" else stepwise.scan
         _, state = scan(self.cell, self._params(), x, state)
         new = tuple(state) if input.dim() == 2 else tuple(field.squeeze(0) for field in state)
-        return new if len(new) > 1 else new[0]
+        return paths.plain(new)
 
     def _fits(self, input: Tensor, fields: tuple | None) -> bool:
         """Whether the sizes are those of this cell."""
@@ -95,7 +96,9 @@ class _Step(torch.nn.RNNCellBase if TYPE_CHECKING else object):
 
 
 class RNNCell(_Step, torch.nn.RNNCell):
-    """One step of an Elman RNN, a drop-in for ``torch.nn.RNNCell``: ``h' = tanh(W_ih x + b_ih + W_hh h + b_hh)``.
+    """One step of an Elman RNN, a drop-in for ``torch.nn.RNNCell``.
+
+    ``h' = tanh(W_ih x + b_ih + W_hh h + b_hh)``, or relu.
 
     Args:
         input_size: I.

@@ -39,19 +39,20 @@ def fill(
     """Overwrite the parameters of one layer in one direction with starting values.
 
     ``"uniform"``: every value from U(-1/sqrt(H), 1/sqrt(H)), drawn in torch's order, so that a seed gives the
-    weights of the torch layer. ``"orthogonal"``: the recurrent block of each gate orthogonal (norms are kept through
-    time), the input block of each gate Glorot-uniform, biases zero.
+    weights of the torch layer. ``"orthogonal"``: the recurrent block of each gate orthogonal (norms are kept
+    through time), the input block of each gate Glorot-uniform, biases zero.
 
     Args:
         params: by name without layer suffix, in torch's order.
         cell: the cell.
         hidden_size: H.
         init: "uniform" or "orthogonal".
-        forget_bias: what the two forget biases of an LSTM sum to; None leaves them as drawn. 1 or 2 makes the cell
+        forget_bias: what the two forget biases of an LSTM sum to; None leaves them as drawn. 1 or 2 makes the
+        cell
             remember from the start.
 
-    Source: orthogonal: Saxe et al., arXiv 1312.6120 (2013); Glorot and Bengio, AISTATS (2010); forget bias: Gers et
-    al. (2000), Jozefowicz et al., ICML (2015).
+    Source: orthogonal: Saxe et al., arXiv 1312.6120 (2013); Glorot and Bengio, AISTATS (2010); forget bias:
+    Gers et al. (2000), Jozefowicz et al., ICML (2015).
     """
     for name, value in params.items():
         if init == "uniform":

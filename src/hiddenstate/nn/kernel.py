@@ -5,8 +5,11 @@ Tensors are CPU tensors of one dtype (float32 or float64); what is not C-contigu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
+import numpy as np
 from torch import Tensor
 
 from hiddenstate import native
@@ -77,36 +80,40 @@ def allocate(arguments: Arguments, cell: str, keep: bool) -> Outputs:
     time, batch, hidden, out = arguments.sizes
     new = arguments.x.new_empty
     c_n = new((batch, hidden) if cell == "lstm" else (0,))
-    width = len(native.tape_fields(cell)) * hidden
+    width = _tape_fields(cell) * hidden
     return Outputs(new((time, batch, out)), new((batch, out)), c_n, new((time * batch if keep else 0, width)))
+
+
+@cache
+def _tape_fields(cell: str) -> int:
+    return len(native.tape_fields(cell))
 
 
 def plan(arguments: Arguments, cell: str, *, backward: bool) -> native.Plan:
     """The weights, packed for the kernels. Made at every call: an optimiser changes weights unseen."""
-    weights = (_ready(tensor) for tensor in arguments[3:8])
+    weights = (_array(tensor) for tensor in arguments[3:8])
     return native.Plan(cell, *weights, backward=backward)
 
 
 def forward(arguments: Arguments, packed: native.Plan, reverse: bool, keep: bool) -> Outputs:
     """One layer in one direction."""
     outputs = allocate(arguments, packed.cell, keep)
-    x, h0, c0, rest_h, rest_c, lengths, resets = _operands(arguments)
     y, h_n, c_n, tape = outputs
     native.forward(
-        packed, x, h0, c0, lengths, resets, rest_h, rest_c, reverse,
-        y, h_n, c_n if packed.cell == "lstm" else None, tape if keep and tape.shape[1] else None,
+        packed, *_operands(arguments), reverse, y.numpy(), h_n.numpy(),
+        c_n.numpy() if packed.cell == "lstm" else None, tape.numpy() if keep and tape.shape[1] else None,
     )  # fmt: skip
     return outputs
 
 
 def backward(
-    d_outputs: tuple[Tensor | None, Tensor | None, Tensor | None],
+    d_outputs: Sequence[Tensor | None],
     arguments: Arguments,
     y: Tensor,
     tape: Tensor,
     packed: native.Plan,
     reverse: bool,
-    needs: tuple[bool, ...],
+    needs: Sequence[bool],
 ) -> list[Tensor | None]:
     """Gradients of the first ``DIFFERENTIABLE`` arguments from those of ``y``, ``h_n`` and ``c_n``.
 
@@ -116,22 +123,22 @@ def backward(
         tensor.new_empty(tensor.shape) if need and tensor is not None else None
         for need, tensor in zip(needs, arguments, strict=False)
     ]
-    dx, dh0, dc0, dw_ih, dw_hh, db_ih, db_hh, dw_hr, drest_h, drest_c = gradients
-    x, h0, c0, rest_h, rest_c, lengths, resets = _operands(arguments)
-    dy, dh_n, dc_n = (_ready(tensor) for tensor in d_outputs)
-    dc_n = dc_n if packed.cell == "lstm" else None
+    dx, dh0, dc0, dw_ih, dw_hh, db_ih, db_hh, dw_hr, drest_h, drest_c = map(_array, gradients)
+    dy, dh_n, dc_n = map(_array, d_outputs)
     native.backward(
-        packed, x, h0, c0, lengths, resets, rest_h, rest_c, reverse,
-        _ready(y), _ready(tape) if tape.shape[1] else None,
-        dy, dh_n, dc_n, dx, dh0, dc0, drest_h, drest_c, dw_ih, dw_hh, db_ih, db_hh, dw_hr, None, None,
+        packed, *_operands(arguments), reverse, _array(y), _array(tape) if tape.shape[1] else None,
+        dy, dh_n, dc_n if packed.cell == "lstm" else None,
+        dx, dh0, dc0, drest_h, drest_c, dw_ih, dw_hh, db_ih, db_hh, dw_hr, None, None,
     )  # fmt: skip
     return gradients
 
 
-def _operands(arguments: Arguments) -> list[Tensor | None]:
-    """All arguments but the weights, in the kernels' order: x, h0, c0, rest_h, rest_c, lengths, resets."""
-    return [_ready(tensor) for tensor in (*arguments[:3], *arguments[8:])]
+def _operands(arguments: Arguments) -> list[np.ndarray | None]:
+    """What forward and backward read beside the weights: x, h0, c0, lengths, resets, rest_h, rest_c."""
+    x, h0, c0, *_, rest_h, rest_c, lengths, resets = arguments
+    return [_array(tensor) for tensor in (x, h0, c0, lengths, resets, rest_h, rest_c)]
 
 
-def _ready(tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None else tensor.detach().contiguous()
+def _array(tensor: Tensor | None) -> np.ndarray | None:
+    """A tensor's memory as numpy, which gives it away faster than torch does; a copy if not C-contiguous."""
+    return None if tensor is None else tensor.detach().contiguous().numpy()

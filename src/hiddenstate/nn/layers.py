@@ -8,6 +8,7 @@ import torch
 
 from hiddenstate import cells
 from hiddenstate.errors import OptionError
+
 from .recurrent import Recurrent
 
 
@@ -25,9 +26,11 @@ class RNN(Recurrent):
         bidirectional: whether a second set of weights reads each row from its end.
         device: where the parameters are made.
         dtype: of the parameters.
-        init: "uniform", torch's (a seed gives the weights of the torch layer), or "orthogonal": recurrent blocks
+        init: "uniform", torch's (a seed gives the weights of the torch layer), or "orthogonal": recurrent
+        blocks
             orthogonal, input blocks Glorot-uniform, biases zero.
-        learn_initial_state: adds the parameter ``initial_h [L*D, H]``, from which rows start when no state is given,
+        learn_initial_state: adds the parameter ``initial_h [L*D, H]``, from which rows start when no state is
+        given,
             and restart after a reset.
         proj_size: only for the LSTM; refused as in torch.
 
@@ -64,8 +67,9 @@ class RNN(Recurrent):
         cell = cells.get("rnn", nonlinearity=nonlinearity)
         self.nonlinearity = nonlinearity
         super().__init__(
-            f"RNN_{nonlinearity.upper()}", cell, input_size, hidden_size, num_layers, bias, batch_first, dropout,
-            bidirectional, device=device, dtype=dtype, init=init, learn_initial_state=learn_initial_state,
+            f"RNN_{nonlinearity.upper()}", cell, input_size, hidden_size, num_layers, bias, batch_first,
+            dropout, bidirectional, device=device, dtype=dtype, init=init,
+            learn_initial_state=learn_initial_state,
         )  # fmt: skip
 
 
@@ -74,8 +78,8 @@ class LSTM(Recurrent):
 
     ::
 
-        i, f, o = sigmoid(...)   g = tanh(...)      each W_i* x + b_i* + W_h* h + b_h*, stacked in the order i f g o
-        c' = f * c + i * g
+        i, f, o = sigmoid(...)   g = tanh(...)      each W_i* x + b_i* + W_h* h + b_h*, stacked in the order i
+        f g o c' = f * c + i * g
         h' = o * tanh(c')                           or W_hr (o * tanh(c')) with proj_size
 
     Args:
@@ -89,11 +93,14 @@ class LSTM(Recurrent):
         proj_size: P < H, width of ``h`` and of the output; 0: no projection.
         device: where the parameters are made.
         dtype: of the parameters.
-        init: "uniform", torch's (a seed gives the weights of the torch layer), or "orthogonal": recurrent blocks of
+        init: "uniform", torch's (a seed gives the weights of the torch layer), or "orthogonal": recurrent
+        blocks of
             each gate orthogonal, input blocks Glorot-uniform, biases zero.
-        forget_bias: what ``bias_ih + bias_hh`` of the forget gate start at, in every layer and direction; None: as
+        forget_bias: what ``bias_ih + bias_hh`` of the forget gate start at, in every layer and direction;
+        None: as
             ``init`` draws them.
-        learn_initial_state: adds the parameters ``initial_h [L*D, R]`` and ``initial_c [L*D, H]``, from which rows
+        learn_initial_state: adds the parameters ``initial_h [L*D, R]`` and ``initial_c [L*D, H]``, from which
+        rows
             start when no state is given, and restart after a reset.
 
     Raises:
@@ -110,8 +117,8 @@ class LSTM(Recurrent):
 
     _twin = torch.nn.LSTM
     get_expected_cell_size = torch.nn.LSTM.get_expected_cell_size
-    check_forward_args = torch.nn.LSTM.check_forward_args
-    permute_hidden = torch.nn.LSTM.permute_hidden
+    check_forward_args = torch.nn.LSTM.check_forward_args  # pyright: ignore[reportAssignmentType]
+    permute_hidden = torch.nn.LSTM.permute_hidden  # pyright: ignore[reportAssignmentType]
 
     def __init__(
         self,
@@ -157,11 +164,14 @@ class GRU(Recurrent):
         bidirectional: whether a second set of weights reads each row from its end.
         device: where the parameters are made.
         dtype: of the parameters.
-        reset: "after" the recurrent product, as in torch and cuDNN, or "before" it, as Cho et al. published it.
+        reset: "after" the recurrent product, as in torch and cuDNN, or "before" it, as Cho et al. published
+        it.
             Weights trained for one form are wrong in the other.
-        init: "uniform", torch's (a seed gives the weights of the torch layer), or "orthogonal": recurrent blocks of
+        init: "uniform", torch's (a seed gives the weights of the torch layer), or "orthogonal": recurrent
+        blocks of
             each gate orthogonal, input blocks Glorot-uniform, biases zero.
-        learn_initial_state: adds the parameter ``initial_h [L*D, H]``, from which rows start when no state is given,
+        learn_initial_state: adds the parameter ``initial_h [L*D, H]``, from which rows start when no state is
+        given,
             and restart after a reset.
         proj_size: only for the LSTM; refused as in torch.
 
@@ -199,8 +209,9 @@ class GRU(Recurrent):
         _refuse_projection(proj_size)
         self.reset = reset
         super().__init__(
-            "GRU", cells.get("gru", reset=reset), input_size, hidden_size, num_layers, bias, batch_first, dropout,
-            bidirectional, device=device, dtype=dtype, init=init, learn_initial_state=learn_initial_state,
+            "GRU", cells.get("gru", reset=reset), input_size, hidden_size, num_layers, bias, batch_first,
+            dropout, bidirectional, device=device, dtype=dtype, init=init,
+            learn_initial_state=learn_initial_state,
         )  # fmt: skip
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -15,31 +15,30 @@ from hiddenstate.errors import ShapeError
 from hiddenstate.spec import Block, Dropout, Embed, Linear, ModelSpec, Norm
 from hiddenstate.spec import Recurrent as RecurrentBlock
 from hiddenstate.types import State
+
 from . import paths
 from .layers import GRU, LSTM, RNN
 from .recurrent import Recurrent
 from .stacked import CustomRecurrent
 
-_LAYERS: dict[str, type[Recurrent]] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
+_LAYERS: dict[str, Callable[..., Recurrent]] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 
 
 def build(spec: ModelSpec) -> Network:
     """A spec as a torch module with fresh weights.
 
-    The keys and shapes of its ``state_dict`` are ``spec.param_shapes()``. Recurrent blocks start with orthogonal
-    recurrent weights per gate, Glorot-uniform input weights, zero biases, and a forget bias of 1; linear, norm and
-    embedding blocks as in torch, but for an embedding that is also an output layer: there N(0, 1/size), so that the
-    first outputs have variance 1.
+    The keys and shapes of its ``state_dict`` are ``spec.param_shapes()``. Recurrent blocks start with
+    orthogonal recurrent weights per gate, Glorot-uniform input weights, zero biases, and a forget bias of 1;
+    linear, norm and embedding blocks as in torch, but for an embedding that is also an output layer: there
+    N(0, 1/size), so that the first outputs have variance 1.
 
     Args:
         spec: the model.
 
     Example:
         >>> from hiddenstate.spec import Input, Linear, ModelSpec, Recurrent
-        >>> network = build(ModelSpec(
-        ...     inputs=(Input("x", size=3),),
-        ...     blocks=(Recurrent("rnn", source="x", cell="lstm", hidden_size=8), Linear("head", source="rnn", size=1)),
-        ... ))
+        >>> rnn, head = Recurrent("rnn", "x", cell="lstm", hidden_size=8), Linear("head", "rnn", size=1)
+        >>> network = build(ModelSpec(inputs=(Input("x", size=3),), blocks=(rnn, head)))
         >>> y, state = network({"x": torch.zeros(20, 4, 3)})
         >>> y.shape, state["rnn"].c.shape
         (torch.Size([20, 4, 1]), torch.Size([1, 4, 8]))
@@ -80,8 +79,8 @@ class Network(torch.nn.Module):
             resets: bool ``[T, B]``; True at a step restarts that row's state before the step.
 
         Returns:
-            Output of the last block (``[T, B, size]``, or ``[B, size]`` after a pool), and the state after the last
-            valid step of each row: block name -> record.
+            Output of the last block (``[T, B, size]``, or ``[B, size]`` after a pool), and the state after
+            the last valid step of each row: block name -> record.
 
         Raises:
             ShapeError: an input is missing, or anything does not fit.
@@ -135,6 +134,9 @@ class _TorchOps:
     def linear(self, block: Linear, weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
         return torch.nn.functional.linear(x, weight, bias)
 
+    def total(self, before: Tensor | None, steps: Tensor) -> Tensor:
+        return steps.sum(0) if before is None else before + steps.sum(0)
+
     def dropout(self, block: Dropout, x: Tensor) -> Tensor:
         return torch.nn.functional.dropout(x, block.p, self._training)
 
@@ -147,7 +149,8 @@ class _TorchOps:
         lengths: Tensor | None,
         resets: Tensor | None,
     ) -> tuple[Tensor, State]:
-        return self._modules[block.name].scan(x, state, lengths=lengths, resets=resets)
+        layer = self._modules[block.name]
+        return layer.scan(x, state, lengths=lengths, resets=resets)  # pyright: ignore - Recurrent or Custom
 
 
 def _module(block: Block, sizes: Mapping[str, int], *, tied: bool) -> torch.nn.Module | None:
@@ -170,7 +173,7 @@ def _module(block: Block, sizes: Mapping[str, int], *, tied: bool) -> torch.nn.M
 
 def _recurrent(block: RecurrentBlock, input_size: int) -> torch.nn.Module:
     cell = cells.get(block.cell, **block.options)
-    shared = {
+    shared: dict[str, Any] = {
         "num_layers": block.num_layers,
         "bias": block.bias,
         "dropout": block.dropout,

@@ -1,10 +1,11 @@
 """The scan and its gradient as registered torch operators, for compile, export and functional transforms.
 
-``hiddenstate::scan`` and ``hiddenstate::scan_backward`` have rules for fake tensors (shapes), autograd and vmap. The
-second derivative goes through the cell's Python step, which torch differentiates to any order: slower, and right.
+``hiddenstate::scan`` and ``hiddenstate::scan_backward`` have rules for fake tensors (shapes), autograd and
+vmap. The second derivative goes through the cell's Python step, which torch differentiates to any order:
+slower, and right.
 
-``torch.func`` asks for its rules on an ``autograd.Function`` and not on an operator, so each operator has one beside
-it, with the same rules.
+``torch.func`` asks for its rules on an ``autograd.Function`` and not on an operator, so each operator has one
+beside it, with the same rules.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ _ARGUMENTS = (
 
 _library = torch.library.Library("hiddenstate", "DEF")
 _library.define(
-    f"scan({_ARGUMENTS}, str cell, bool reverse, bool keep) -> (Tensor y, Tensor h_n, Tensor c_n, Tensor tape)"
+    f"scan({_ARGUMENTS}, str cell, bool reverse, bool keep) -> "
+    "(Tensor y, Tensor h_n, Tensor c_n, Tensor tape)"
 )
 _library.define(
     f"scan_backward(Tensor? dy, Tensor? dh_n, Tensor? dc_n, {_ARGUMENTS}, Tensor y, Tensor tape, str cell, "

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hiddenstate.cells import Cell
 from hiddenstate.types import State
+
 from . import kernel, operators
 from .kernel import DIFFERENTIABLE, Arguments
 
@@ -33,7 +34,8 @@ def scan(
 
     Args:
         cell: a cell with a native kernel.
-        params: ``weight_ih``, ``weight_hh`` and, where the layer has them, ``bias_ih``, ``bias_hh``, ``weight_hr``.
+        params: ``weight_ih``, ``weight_hh`` and, where the layer has them, ``bias_ih``, ``bias_hh``,
+        ``weight_hr``.
         x: ``[T, B, I]`` on the CPU, float32 or float64 as all others.
         state: initial state, fields ``[B, *]``; None: ``rest``.
         lengths: int64 ``[B]``, 0 to T; None: T.
@@ -52,12 +54,13 @@ def scan(
         x, h0, c0, params["weight_ih"], params["weight_hh"], params.get("bias_ih"), params.get("bias_hh"),
         params.get("weight_hr"), rest_h, rest_c, lengths, resets,
     )  # fmt: skip
-    y, h_n, c_n = _run(arguments, cell.native, reverse)
-    return y, cell.State(h_n, c_n) if len(cell.State._fields) == 2 else cell.State(h_n)
+    y, *last = _run(arguments, str(cell.native), reverse)
+    return y, cell.State(*last[: len(cell.State._fields)])
 
 
 def _fields(state: State | None) -> tuple[Tensor | None, Tensor | None]:
-    return (None, None) if state is None else (state[0], state[1] if len(state) == 2 else None)
+    """``h`` and ``c`` of a record; None where there is none."""
+    return getattr(state, "h", None), getattr(state, "c", None)
 
 
 def _run(arguments: Arguments, cell: str, reverse: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -70,13 +73,12 @@ def _run(arguments: Arguments, cell: str, reverse: bool) -> tuple[Tensor, Tensor
 
 
 def _is_plain(x: Tensor) -> bool:
-    """Whether nothing but autograd watches this call: no compiler, no functional transform, no dispatch mode."""
+    """Whether only autograd watches this call: no compiler, no functional transform, no dispatch mode."""
     return not (
         torch.compiler.is_compiling()
         or torch._C._are_functorch_transforms_active()
         or torch._C._len_torch_dispatch_stack()
-        or type(x) is not Tensor
-        and type(x) is not torch.nn.Parameter
+        or type(x) not in (Tensor, torch.nn.Parameter)
     )
 
 

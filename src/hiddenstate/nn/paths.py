@@ -19,9 +19,9 @@ _DTYPES = (torch.float32, torch.float64)
 
 
 def has_native(cell: Cell, x: Tensor, others: Iterable[Tensor]) -> bool:
-    """Whether the kernels take this call: CPU tensors of one dtype, float32 or float64, and nothing that they lack.
+    """Whether the kernels take this call: CPU tensors of one dtype, float32 or float64.
 
-    They have no rule for autocast and for forward-mode derivatives.
+    They have no rules for autocast and for forward-mode derivatives.
     """
     return (
         cell.native is not None
@@ -68,7 +68,9 @@ def check_lengths(lengths: Tensor, time: int) -> None:
 
 
 def as_resets(resets: Any, x: Tensor, *, batch_first: bool) -> Tensor:
-    """Reset flags of ``x [T, B, *]`` as a bool tensor ``[T, B]``; they come as ``x`` came: unbatched, batch first.
+    """Reset flags of ``x [T, B, *]`` as a bool tensor ``[T, B]``.
+
+    They come in the layout of the input: ``[T, B]``, ``[B, T]`` with ``batch_first``, ``[T]`` unbatched.
 
     Raises:
         ShapeError: not bool, or not one flag for each step.
@@ -86,3 +88,9 @@ def as_resets(resets: Any, x: Tensor, *, batch_first: bool) -> Tensor:
             got=f"{flags.dtype} for {' x '.join(str(size) for size in flags.shape)}",
         )
     return flags
+
+
+def plain(fields: Iterable[Tensor]) -> Any:
+    """A state as torch has it: ``h``, or ``(h, c)``."""
+    found = tuple(fields)
+    return found if len(found) > 1 else next(iter(found))

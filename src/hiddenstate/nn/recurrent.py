@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from hiddenstate.cells import Cell
 from hiddenstate.errors import OptionError, ShapeError
 from hiddenstate.types import State
+
 from . import paths
 from .paths import Path
 from .stacked import Stacked
@@ -20,15 +21,16 @@ from .stacked import Stacked
 class Recurrent(Stacked, torch.nn.RNNBase):
     """What ``RNN``, ``LSTM`` and ``GRU`` share; not made directly.
 
-    Derives from ``torch.nn.RNNBase`` and not from ``torch.nn.LSTM`` and the like: ``torch.compile`` breaks its graph
-    at every instance of those three classes, whatever its forward does. So ``isinstance(layer, torch.nn.RNNBase)``
-    holds and ``isinstance(layer, torch.nn.LSTM)`` does not.
+    Derives from ``torch.nn.RNNBase`` and not from ``torch.nn.LSTM`` and the like: ``torch.compile`` breaks
+    its graph at every instance of those three classes, whatever its forward does. So ``isinstance(layer,
+    torch.nn.RNNBase)`` holds and ``isinstance(layer, torch.nn.LSTM)`` does not.
 
     Arguments that do not fit are handed to torch's own forward, which refuses them in its own words.
 
     Attributes:
         cell: the equation of one step.
-        last_path: which implementation ran last: "native", "torch" (torch's own layer) or "python" (the cell's
+        last_path: which implementation ran last: "native", "torch" (torch's own layer) or "python" (the
+        cell's
             Python step); None before the first call.
     """
 
@@ -56,22 +58,24 @@ class Recurrent(Stacked, torch.nn.RNNBase):
         """Runs the layer over a batch of sequences.
 
         Args:
-            input: ``[T, B, I]`` (``[B, T, I]`` with ``batch_first``), unbatched ``[T, I]``, or a PackedSequence.
-            hx: initial state as in torch, ``h`` or for the LSTM ``(h, c)``, each ``[L*D, B, *]``; None: zeros, or the
-                learned initial state.
+            input: ``[T, B, I]`` (``[B, T, I]`` with ``batch_first``), unbatched ``[T, I]``, or a
+                PackedSequence.
+            hx: initial state as in torch, ``h`` or for the LSTM ``(h, c)``, each ``[L*D, B, *]``; None:
+                zeros, or the learned initial state.
             lengths: ``[B]`` whole numbers from 0 to T in any order: valid steps of each row. None: all.
-            resets: bool, shaped as ``input`` without its last axis; True restarts that row before that step, from
-                zeros or the learned initial state. In the reverse direction the restart lies between the same two
-                steps.
+            resets: bool, shaped as ``input`` without its last axis; True restarts that row before that step,
+                from zeros or the learned initial state. In the reverse direction the restart lies between the
+                same two steps.
 
         Returns:
-            Output ``[T, B, D*R]`` (zero at padded steps), shaped as the input was, and the state after each row's
-            last step, as in torch.
+            Output ``[T, B, D*R]`` (zero at padded steps), shaped as the input was, and the state after each
+            row's last step, as in torch.
 
         Raises:
             ShapeError: ``lengths`` or ``resets`` do not fit.
             OptionError: ``lengths`` or ``resets`` beside a PackedSequence.
-            RuntimeError, ValueError: torch's own, when ``input`` or ``hx`` do not fit. A sequence of no steps is
+            RuntimeError, ValueError: torch's own, when ``input`` or ``hx`` do not fit. A sequence of no steps
+            is
                 refused as in torch, unless ``lengths`` say that it is meant.
         """
         if isinstance(input, PackedSequence):
@@ -90,8 +94,8 @@ class Recurrent(Stacked, torch.nn.RNNBase):
             resets = paths.as_resets(resets, x, batch_first=batch_first)
         y, state = self.scan(x, self._state(hx, batched), lengths=lengths, resets=resets)
         if not batched:
-            return y.squeeze(1), _plain(field.squeeze(1) for field in state)
-        return y.transpose(0, 1) if batch_first else y, _plain(state)
+            return y.squeeze(1), paths.plain(field.squeeze(1) for field in state)
+        return y.transpose(0, 1) if batch_first else y, paths.plain(state)
 
     def _forward_packed(self, input: PackedSequence, hx: Any) -> tuple[PackedSequence, Any]:
         """Pads, runs with lengths, and packs again, in the packed order of rows."""
@@ -107,7 +111,9 @@ class Recurrent(Stacked, torch.nn.RNNBase):
         y, state = self.scan(x, state, lengths=lengths.to(x.device))
         if back is not None:
             state = type(state)(*(field.index_select(1, back) for field in state))
-        return PackedSequence(pack_padded_sequence(y, lengths).data, batch_sizes, order, back), _plain(state)
+        return PackedSequence(pack_padded_sequence(y, lengths).data, batch_sizes, order, back), paths.plain(
+            state
+        )
 
     def scan(
         self,
@@ -167,7 +173,9 @@ class Recurrent(Stacked, torch.nn.RNNBase):
         if paths.has_native(self.cell, x, weights if state is None else (*weights, *state)):
             path = "native"
         if not torch.compiler.is_exporting():  # a program on its own is not this layer's last call
-            self.last_path = path
+            object.__setattr__(
+                self, "last_path", path
+            )  # a plain attribute: torch's setter costs ten times this
         return path
 
     @property
@@ -179,8 +187,8 @@ class Recurrent(Stacked, torch.nn.RNNBase):
         """A state for torch's own layer: as given, or the learned one, or None."""
         if state is None and self.learn_initial_state:
             learned = (getattr(self, f"initial_{field}") for field in self.cell.State._fields)
-            return _plain(field.unsqueeze(1).repeat(1, rows, 1) for field in learned)
-        return None if state is None else _plain(state)
+            return paths.plain(field.unsqueeze(1).repeat(1, rows, 1) for field in learned)
+        return None if state is None else paths.plain(state)
 
     def _state(self, hx: Any, batched: bool) -> State | None:
         """``hx`` as a record of ``[L*D, B, *]`` tensors."""
@@ -197,9 +205,3 @@ class Recurrent(Stacked, torch.nn.RNNBase):
         if self.forget_bias is not None:
             text += f", forget_bias={self.forget_bias}"
         return text + (", learn_initial_state=True" if self.learn_initial_state else "")
-
-
-def _plain(fields: Iterable[Tensor]) -> Any:
-    """A state as torch has it: ``h``, or ``(h, c)``."""
-    fields = tuple(fields)
-    return fields if len(fields) > 1 else fields[0]

@@ -14,6 +14,7 @@ from hiddenstate.cells import Cell
 from hiddenstate.scan import stack
 from hiddenstate.spec import suffix
 from hiddenstate.types import State
+
 from . import initial, ops, paths, stepwise
 from .paths import Path
 
@@ -31,7 +32,8 @@ class Stacked(torch.nn.Module if TYPE_CHECKING else object):
         init: how weights start, see ``initial.fill``.
         forget_bias: how the forget gate's bias starts; None: as ``init`` says.
         learn_initial_state: whether there are parameters ``initial_h`` (and ``initial_c``).
-        last_path: which implementation ran last: "native", "torch" (torch's own layer) or "python" (the cell's
+        last_path: which implementation ran last: "native", "torch" (torch's own layer) or "python" (the
+        cell's
             Python step); None before the first call.
     """
 
@@ -40,6 +42,12 @@ class Stacked(torch.nn.Module if TYPE_CHECKING else object):
     forget_bias: float | None
     learn_initial_state: bool
     last_path: Path | None
+    hidden_size: int
+    proj_size: int
+    num_layers: int
+    bias: bool
+    dropout: float
+    bidirectional: bool
     _all_weights: list[list[str]]
 
     def reset_parameters(self) -> None:
@@ -54,7 +62,7 @@ class Stacked(torch.nn.Module if TYPE_CHECKING else object):
                 torch.nn.init.zeros_(value)
 
     def _add_initial_state(self, **factory: Any) -> None:
-        """Parameters ``initial_h [L*D, R]`` and, for an LSTM, ``initial_c [L*D, H]``, when they are to be learned."""
+        """Parameters ``initial_h [L*D, R]`` and, for an LSTM, ``initial_c [L*D, H]``, if they are learned."""
         if self.learn_initial_state:
             shapes = self.cell.state_shapes(
                 len(self._all_weights), self.hidden_size, proj_size=self.proj_size

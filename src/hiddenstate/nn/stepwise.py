@@ -1,7 +1,7 @@
 """The scan by the cell's Python step, in operations that torch differentiates to any order.
 
-Where no kernel goes: other devices and dtypes, cells without a kernel, forward-mode derivatives, and the second
-derivative of the native scan.
+Where no kernel goes: other devices and dtypes, cells without a kernel, forward-mode derivatives, and the
+second derivative of the native scan.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from hiddenstate import cells
 from hiddenstate.cells import Cell
 from hiddenstate.scan import scan_python
 from hiddenstate.types import State
+
 from .kernel import Arguments
 
 
@@ -57,7 +58,7 @@ def backward(
         outputs = _outputs(Arguments(*_replaced(arguments, wanted, values)), found, reverse)
         return [output for output, seed in zip(outputs, seeds, strict=True) if seed is not None]
 
-    _, pull = torch.func.vjp(outputs_of, *(arguments[position] for position in wanted))
+    _, pull, *_ = torch.func.vjp(outputs_of, *(arguments[position] for position in wanted))
     return list(pull([seed for seed in seeds if seed is not None]))
 
 
@@ -69,7 +70,7 @@ def second_backward(
     reverse: bool,
     needs: Sequence[bool],
 ) -> list[Tensor | None]:
-    """Gradient of ``backward``: what ``d_gradients`` become on ``d_outputs`` and ``arguments``, in that order."""
+    """Gradient of ``backward``: what ``d_gradients`` become on ``d_outputs``, then on ``arguments``."""
     values = [*d_outputs, *arguments]
     count = len(values) - 2  # lengths and resets have no gradient
     given = [position for position, value in enumerate(values[:count]) if value is not None]
@@ -78,7 +79,7 @@ def second_backward(
         filled = _replaced(values, given, tensors)
         return backward(filled[:3], Arguments(*filled[3:]), cell, reverse, needs)
 
-    gradients, pull = torch.func.vjp(gradients_of, *(values[position] for position in given))
+    gradients, pull, *_ = torch.func.vjp(gradients_of, *(values[position] for position in given))
     seeds = [torch.zeros_like(g) if d is None else d for g, d in zip(gradients, d_gradients, strict=True)]
     return _replaced([None] * len(values), given, pull(seeds))
 

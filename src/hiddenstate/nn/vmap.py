@@ -17,8 +17,10 @@ def scan_rule(scan: Callable) -> Callable:
     """The rule of ``hiddenstate::scan``: with shared weights the mapped axis joins the batch."""
 
     def rule(info: Any, in_dims: tuple, *inputs: Any) -> tuple[tuple, tuple]:
-        dims, arguments = Arguments(*in_dims[:_N]), Arguments(*inputs[:_N])
-        if any(dim is not None for dim in dims[3:11]) or arguments.lengths is not None:
+        dims = dict(zip(Arguments._fields, in_dims, strict=False))
+        arguments = Arguments(*inputs[:_N])
+        mapped = {name for name, dim in dims.items() if dim is not None}
+        if mapped - {"x", "h0", "c0", "resets"} or arguments.lengths is not None:
             return one_by_one(scan, info.batch_size, in_dims, inputs)
         return _folded(scan, info.batch_size, dims, arguments, *inputs[_N:])
 
@@ -50,12 +52,19 @@ def one_by_one(op: Callable, size: int, in_dims: tuple, inputs: tuple) -> tuple:
 
 
 def _folded(
-    scan: Callable, size: int, dims: Arguments, arguments: Arguments, cell: str, reverse: bool, keep: bool
+    scan: Callable,
+    size: int,
+    dims: dict[str, int | None],
+    arguments: Arguments,
+    cell: str,
+    reverse: bool,
+    keep: bool,
 ) -> tuple[tuple, tuple]:
     """One call with ``size * B`` rows."""
 
-    def join(value: Tensor | None, dim: int | None, rows: int) -> Tensor | None:
+    def join(name: str, rows: int) -> Tensor | None:
         """Puts the mapped axis in front of the axis of rows and merges the two."""
+        value, dim = getattr(arguments, name), dims[name]
         if value is None:
             return None
         value = value.unsqueeze(rows) if dim is None else value.movedim(dim, rows)
@@ -63,12 +72,8 @@ def _folded(
         shape[rows] = size
         return value.expand(shape).flatten(rows, rows + 1)
 
-    joined = arguments._replace(
-        x=join(arguments.x, dims.x, 1),
-        h0=join(arguments.h0, dims.h0, 0),
-        c0=join(arguments.c0, dims.c0, 0),
-        resets=join(arguments.resets, dims.resets, 1),
-    )
+    rows = {"x": 1, "h0": 0, "c0": 0, "resets": 1}
+    joined = arguments._replace(**{name: join(name, axis) for name, axis in rows.items()})
     y, h_n, c_n, tape = scan(*joined, cell, reverse, keep)
     time, batch = y.shape[0], y.shape[1] // size
     if keep:  # rows are stored step by step; those of one element must lie together
