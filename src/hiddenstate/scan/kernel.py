@@ -16,7 +16,9 @@ from .check import Call
 from .recording import Gradients, Recording
 
 PARAMS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
-"""The parameters in the order in which the kernels take them."""
+"""All parameters that kernels know."""
+Given = tuple[Any, Any, Any, Any, Any, Any, Any, bool]
+"""x, h0, c0, lengths, resets, rest_h, rest_c, reverse; None where there is none."""
 
 
 def takes(cell: Cell, params: Mapping[str, Array]) -> bool:
@@ -36,15 +38,17 @@ class Kernel:
     """
 
     def __init__(self, cell: Cell, params: Mapping[str, Array], sizes: Sizes) -> None:
-        self._cell, self._sizes = cell, sizes
-        self._weights = [_dense(params.get(name)) for name in PARAMS]
-        self._shapes = {name: params[name].shape for name in PARAMS if name in params}
-        self._plan = native.Plan(cell.native, *self._weights)
+        self._cell, self._sizes, self._params = cell, sizes, params
+        self._plan = self._pack()
 
     @cached_property
-    def _plan_back(self) -> Any:
+    def _plan_back(self) -> native.Plan:
         """The weights packed for the way back too."""
-        return native.Plan(self._cell.native, *self._weights, backward=True)
+        return self._pack(backward=True)
+
+    def _pack(self, *, backward: bool = False) -> native.Plan:
+        weights = {name: _dense(value) for name, value in self._params.items()}
+        return native.Plan(str(self._cell.native), **weights, backward=backward)
 
     def forward(self, call: Call) -> tuple[Array, Any]:
         """Output and last state."""
@@ -75,18 +79,20 @@ class Kernel:
         return Recording(y, last, kept, lambda dy, d_last: self._backward(call, given, y, tape, dy, d_last))
 
     def _backward(
-        self, call: Call, given: tuple, y: Array, tape: Array, dy: Array | None, d_last: Any
+        self, call: Call, given: Given, y: Array, tape: Array, dy: Array | None, d_last: Any
     ) -> Gradients:
         """All gradients, each in an array of its own."""
         steps, rows, _ = call.x.shape
         dtype = call.x.dtype
         dx = np.empty(call.x.shape, dtype)
         d_state, d_rest, d_steps = (self._record(lead, dtype) for lead in ((rows,), (), (steps, rows)))
-        d_params = {name: np.empty(shape, dtype) for name, shape in self._shapes.items()}
+        d_params = {name: np.empty(value.shape, dtype) for name, value in self._params.items()}
+        by_h, by_c = _pair(d_last)
+        d_weights = {f"d{name}": d_params.get(name) for name in PARAMS}
+        dh_steps, dc_steps = _pair(d_steps)
         native.backward(
-            self._plan_back, *given, y, tape,
-            _dense(dy), *(_dense(value) for value in _pair(d_last)),
-            dx, *_pair(d_state), *_pair(d_rest), *(d_params.get(name) for name in PARAMS), *_pair(d_steps),
+            self._plan_back, *given, y, tape, _dense(dy), _dense(by_h), _dense(by_c), dx,
+            *_pair(d_state), *_pair(d_rest), **d_weights, dh_steps=dh_steps, dc_steps=dc_steps,
         )  # fmt: skip
         if call.state is None:
             for total, by_row in zip(d_rest, d_state, strict=True):
@@ -105,21 +111,21 @@ class Kernel:
         return type(widths)(*(np.empty((*leading, width), dtype) for _, width in widths))
 
 
-def _inputs(call: Call) -> tuple:
-    """What forward and backward share: x, h0, c0, lengths, resets, rest_h, rest_c, reverse."""
+def _inputs(call: Call) -> Given:
+    """What forward and backward share."""
     state = call.state
     if state is None and call.rest is not None:
         state = type(call.rest)(*(np.tile(value, (call.x.shape[1], 1)) for value in call.rest))
-    starts = (_dense(value) for value in _pair(state))
-    rests = (_dense(value) for value in _pair(call.rest))
-    return _dense(call.x), *starts, call.lengths, _dense(call.resets), *rests, call.reverse
+    (h0, c0), (rest_h, rest_c) = _pair(state), _pair(call.rest)
+    x, resets = _dense(call.x), _dense(call.resets)
+    return x, _dense(h0), _dense(c0), call.lengths, resets, _dense(rest_h), _dense(rest_c), call.reverse
 
 
-def _pair(state: Any) -> tuple[Array | None, Array | None]:
+def _pair(state: Any) -> tuple[Any, Any]:
     """``h`` and ``c`` of a record; None where there is none."""
     return getattr(state, "h", None), getattr(state, "c", None)
 
 
-def _dense(array: Array | None) -> Array | None:
+def _dense(array: Any) -> Any:
     """The array as the kernels read it: C-contiguous."""
     return None if array is None else np.ascontiguousarray(array)
