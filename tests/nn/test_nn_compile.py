@@ -86,7 +86,7 @@ def test_compiled_cell():
 
 def test_compiled_network():
     blocks = (
-        Recurrent("rnn", "x", cell="lstm", hidden_size=5, learn_initial_state=True),
+        Recurrent("rnn", "x", "lstm", hidden_size=5, learn_initial_state=True),
         Linear("head", "rnn", 2),
     )
     network = hs_nn.build(ModelSpec((Input("x", size=4),), blocks))
