@@ -51,7 +51,9 @@ char code_of_dlpack(nb::dlpack::dtype type) {
     return type.code == std::uint8_t(dtype_code::Bool) ? '?' : 0;
 }
 
-std::string python_type(nb::handle object) { return nb::type_name(object.type()).c_str(); }
+std::string python_type(nb::handle object) {
+    return nb::type_name(object.type()).c_str();
+}
 
 }  // namespace
 
@@ -60,11 +62,12 @@ Array::Array(nb::handle object, const char *name, Access access, bool optional) 
     present_ = true;
     const bool found = PyObject_CheckBuffer(object.ptr()) ? from_buffer(object, access) : from_dlpack(object);
     if (!found)
-        raise_error("ShapeError", "not an array that the kernels can use", name,
-                    access == Access::write ? "a writable C-contiguous array on the CPU"
-                                            : "a C-contiguous array on the CPU that requires no gradient",
-                    python_type(object));
-    if (!contiguous_) raise_error("ShapeError", "array is not C-contiguous", name, "C order", describe() + " with strides");
+        raise_error(
+            "ShapeError", "not an array that the kernels can use", name,
+            access == Access::write ? "a writable C-contiguous array on the CPU" : "a C-contiguous array on the CPU",
+            python_type(object));
+    if (!contiguous_)
+        raise_error("ShapeError", "array is not C-contiguous", name, "C order", describe() + " with strides");
 }
 
 Array::~Array() {
@@ -115,7 +118,8 @@ std::string Array::describe() const {
 }
 
 void Array::require_type(char type) const {
-    if (present_ && type_ != type) raise_error("ShapeError", "array has the wrong type", name_, type_name(type), describe());
+    if (present_ && type_ != type)
+        raise_error("ShapeError", "array has the wrong type", name_, type_name(type), describe());
 }
 
 void Array::expect(std::initializer_list<Axis> axes) const {

@@ -4,6 +4,7 @@
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
 
 #include <initializer_list>
 #include <string>
@@ -23,9 +24,9 @@ struct Axis {
 };
 
 class Array {
-   public:
-    // Throws ShapeError unless `object` is a C-contiguous CPU array (writable when written to). None gives an empty view
-    // when `optional`.
+ public:
+    // Throws ShapeError unless `object` is a C-contiguous CPU array (writable when written to). None gives an empty
+    // view when `optional`.
     Array(nb::handle object, const char *name, Access access, bool optional = false);
     ~Array();
     Array(const Array &) = delete;
@@ -48,12 +49,15 @@ class Array {
     bool overlaps(const Array &other) const;
     bool same_memory(const Array &other) const { return data_ == other.data_ && bytes_ == other.bytes_; }
 
-   private:
+ private:
     template <class T>
     static constexpr char type_code() {
-        if constexpr (sizeof(T) == 1) return '?';
-        else if constexpr (std::is_integral_v<T>) return 'q';
-        else return sizeof(T) == 4 ? 'f' : 'd';
+        if constexpr (sizeof(T) == 1)
+            return '?';
+        else if constexpr (std::is_integral_v<T>)
+            return 'q';
+        else
+            return sizeof(T) == 4 ? 'f' : 'd';
     }
     bool from_buffer(nb::handle object, Access access);
     bool from_dlpack(nb::handle object);

@@ -20,11 +20,18 @@ struct BackMember {
 
 template <class T>
 class BackwardPass {
-   public:
+ public:
     BackwardPass(const Backward<T> &call, const Schedule &schedule, const Division &division, Team &team,
                  Scratch &scratch)
-        : g_(call), f_(call.forward), plan_(*f_.plan), layer_(plan_), schedule_(schedule), division_(division),
-          team_(team), chunk_(make_chunk(scratch)), weights_(call, layer_, chunk_, scratch) {
+        : g_(call),
+          f_(call.forward),
+          plan_(*f_.plan),
+          layer_(plan_),
+          schedule_(schedule),
+          division_(division),
+          team_(team),
+          chunk_(make_chunk(scratch)),
+          weights_(call, layer_, chunk_, scratch) {
         allocate_state(scratch);
         members_ = take<BackMember<T>>(scratch, division.members);
         for (int m = 0; m < division.members; ++m) {
@@ -38,7 +45,7 @@ class BackwardPass {
         team_.run([](void *self, int member) { static_cast<BackwardPass *>(self)->work(member); }, this);
     }
 
-   private:
+ private:
     Chunk<T> make_chunk(Scratch &scratch) {
         Index capacity = 0;
         for (Index last = schedule_.steps; last > 0;) {
@@ -133,8 +140,8 @@ class BackwardPass {
                 start[r] = m.start + panel * width;
                 out[r] = sums + r * row_width;
             }
-            run_tile(TileCall<T>{m.depth, a, 1, panel_data(m, panel), width * m.depth, start, width, out, width},
-                     count, vectors, together);
+            run_tile(TileCall<T>{m.depth, a, 1, panel_data(m, panel), width * m.depth, start, width, out, width}, count,
+                     vectors, together);
             maths(BackTile<T>{rows + first, count, sums, row_width, panel * width, together * vectors, m.columns,
                               hidden});
         });
@@ -149,8 +156,10 @@ class BackwardPass {
             const Index pair = schedule_.offset[s] - schedule_.offset[first] + i, at = t * f_.batch + b;
             BackRow<T> &row = member.step[p];
             receive(row, member, p, s, number);
-            if (s + 1 < last) row.after = chunk_.d + (pair + schedule_.active[s]) * chunk_.d_row;
-            else row.after = next_ + i * chunk_.d_row;
+            if (s + 1 < last)
+                row.after = chunk_.d + (pair + schedule_.active[s]) * chunk_.d_row;
+            else
+                row.after = next_ + i * chunk_.d_row;
             row.after = member.crossing[p] ? zeros_ : row.after + layer_.cell.h_at * H;
             row.dy = or_zeros(place(g_.dy, at * R));
             row.dh_step = place(g_.dh_steps, at * R);
@@ -285,8 +294,8 @@ void backward(const Backward<T> &call) {
     const Schedule schedule = make_schedule(scratch, f.steps, f.batch, f.lengths, f.reverse);
     const Plan<T> &plan = *f.plan;
     const Index gates = kernel_of<T>(plan.cell, plan.proj > 0).gates, pairs = schedule.offset[schedule.steps];
-    const Division wanted = divide(2 * step_operations(plan, gates, pairs), step_operations(plan, gates, f.batch),
-                                   f.batch, f.threads);
+    const Division wanted =
+        divide(2 * step_operations(plan, gates, pairs), step_operations(plan, gates, f.batch), f.batch, f.threads);
     Team team(wanted.members);
     const Division division{team.size, wanted.by_rows};
     BackwardPass<T>(call, schedule, division, team, scratch).run();

@@ -23,9 +23,13 @@ struct Sequence {
 
     Sequence(const LayerPlan &plan, handle x_, handle h0_, handle c0_, handle lengths_, handle resets_, handle rest_h_,
              handle rest_c_)
-        : x(x_, "x", Access::read), h0(h0_, "h0", Access::read, true), c0(c0_, "c0", Access::read, true),
-          lengths(lengths_, "lengths", Access::read, true), resets(resets_, "resets", Access::read, true),
-          rest_h(rest_h_, "rest_h", Access::read, true), rest_c(rest_c_, "rest_c", Access::read, true) {
+        : x(x_, "x", Access::read),
+          h0(h0_, "h0", Access::read, true),
+          c0(c0_, "c0", Access::read, true),
+          lengths(lengths_, "lengths", Access::read, true),
+          resets(resets_, "resets", Access::read, true),
+          rest_h(rest_h_, "rest_h", Access::read, true),
+          rest_c(rest_c_, "rest_c", Access::read, true) {
         x.expect({{"T", -1}, {"B", -1}, {"I", plan.inputs()}});
         steps = x.size(0);
         batch = x.size(1);
@@ -146,9 +150,20 @@ void backward(const LayerPlan &plan, handle x, handle h0, handle c0, handle leng
     plan.visit([&](const auto *packed, const auto &kernels) {
         using T = typename std::decay_t<decltype(kernels)>::Number;
         const Backward<T> call{s.call<T>(packed, reverse, y, tape),
-                               dy.as<T>(), dh_n.as<T>(), dc_n.as<T>(), dx.as<T>(), dh0.as<T>(), dc0.as<T>(),
-                               drest_h.as<T>(), drest_c.as<T>(), dweight_ih.as<T>(), dweight_hh.as<T>(),
-                               dbias_ih.as<T>(), dbias_hh.as<T>(), dweight_hr.as<T>(), dh_steps.as<T>(),
+                               dy.as<T>(),
+                               dh_n.as<T>(),
+                               dc_n.as<T>(),
+                               dx.as<T>(),
+                               dh0.as<T>(),
+                               dc0.as<T>(),
+                               drest_h.as<T>(),
+                               drest_c.as<T>(),
+                               dweight_ih.as<T>(),
+                               dweight_hh.as<T>(),
+                               dbias_ih.as<T>(),
+                               dbias_hh.as<T>(),
+                               dweight_hr.as<T>(),
+                               dh_steps.as<T>(),
                                dc_steps.as<T>()};
         nb::gil_scoped_release released;
         kernels.backward(call);
@@ -179,7 +194,8 @@ void step(const LayerPlan &plan, handle x_, handle h_, handle c_, handle h_out_,
     }
     refuse_overlaps({&h_out, &c_out}, {&x, &h});
     if (!c_out.same_memory(c)) refuse_overlaps({&c_out}, {&c});
-    const double work = 2.0 * double(x.size(0)) * double(plan.gates() * plan.hidden()) * double(plan.inputs() + plan.out());
+    const double work =
+        2.0 * double(x.size(0)) * double(plan.gates() * plan.hidden()) * double(plan.inputs() + plan.out());
     plan.visit([&](const auto *packed, const auto &kernels) {
         using T = typename std::decay_t<decltype(kernels)>::Number;
         const T *x_data = x.as<T>(), *h_data = h.as<T>(), *c_data = c.as<T>();
@@ -210,9 +226,9 @@ NB_MODULE(_core, m) {
     using namespace hiddenstate;
     using namespace nb::literals;
     nb::class_<LayerPlan>(m, "Plan", "Packed weights of one layer in one direction; immutable.")
-        .def(nb::init<const std::string &, nb::handle, nb::handle, nb::handle, nb::handle, nb::handle, bool>(), "cell"_a,
-             "weight_ih"_a, "weight_hh"_a, "bias_ih"_a.none() = nb::none(), "bias_hh"_a.none() = nb::none(),
-             "weight_hr"_a.none() = nb::none(), nb::kw_only(), "backward"_a = false)
+        .def(nb::init<const std::string &, nb::handle, nb::handle, nb::handle, nb::handle, nb::handle, bool>(),
+             "cell"_a, "weight_ih"_a.none(), "weight_hh"_a.none(), "bias_ih"_a.none() = nb::none(),
+             "bias_hh"_a.none() = nb::none(), "weight_hr"_a.none() = nb::none(), nb::kw_only(), "backward"_a = false)
         .def_prop_ro("cell", &LayerPlan::cell)
         .def_prop_ro("dtype", &LayerPlan::dtype)
         .def_prop_ro("input_size", &LayerPlan::inputs)
@@ -222,19 +238,20 @@ NB_MODULE(_core, m) {
         .def_prop_ro("backward", &LayerPlan::has_backward)
         .def_prop_ro("isa", [](const LayerPlan &) { return isa(); });
     nb::class_<LinearPlan>(m, "Linear", "Packed weights of a linear map; immutable.")
-        .def(nb::init<nb::handle, nb::handle>(), "weight"_a, "bias"_a.none() = nb::none())
+        .def(nb::init<nb::handle, nb::handle>(), "weight"_a.none(), "bias"_a.none() = nb::none())
         .def_prop_ro("dtype", &LinearPlan::dtype)
         .def_prop_ro("input_size", &LinearPlan::inputs)
         .def_prop_ro("output_size", &LinearPlan::out);
-    m.def("forward", &forward, "plan"_a, "x"_a, "h0"_a.none(), "c0"_a.none(), "lengths"_a.none(), "resets"_a.none(),
-          "rest_h"_a.none(), "rest_c"_a.none(), "reverse"_a, "y"_a, "h_n"_a, "c_n"_a.none(), "tape"_a.none());
-    m.def("backward", &backward, "plan"_a, "x"_a, "h0"_a.none(), "c0"_a.none(), "lengths"_a.none(), "resets"_a.none(),
-          "rest_h"_a.none(), "rest_c"_a.none(), "reverse"_a, "y"_a, "tape"_a.none(), "dy"_a.none(), "dh_n"_a.none(),
-          "dc_n"_a.none(), "dx"_a.none(), "dh0"_a.none(), "dc0"_a.none(), "drest_h"_a.none(), "drest_c"_a.none(),
-          "dweight_ih"_a.none(), "dweight_hh"_a.none(), "dbias_ih"_a.none(), "dbias_hh"_a.none(),
-          "dweight_hr"_a.none(), "dh_steps"_a.none(), "dc_steps"_a.none());
-    m.def("step", &step, "plan"_a, "x"_a, "h"_a.none(), "c"_a.none(), "h_out"_a, "c_out"_a.none());
-    m.def("linear", &linear, "plan"_a, "x"_a, "y"_a);
+    m.def("forward", &forward, "plan"_a, "x"_a.none(), "h0"_a.none(), "c0"_a.none(), "lengths"_a.none(),
+          "resets"_a.none(), "rest_h"_a.none(), "rest_c"_a.none(), "reverse"_a, "y"_a.none(), "h_n"_a.none(),
+          "c_n"_a.none(), "tape"_a.none());
+    m.def("backward", &backward, "plan"_a, "x"_a.none(), "h0"_a.none(), "c0"_a.none(), "lengths"_a.none(),
+          "resets"_a.none(), "rest_h"_a.none(), "rest_c"_a.none(), "reverse"_a, "y"_a.none(), "tape"_a.none(),
+          "dy"_a.none(), "dh_n"_a.none(), "dc_n"_a.none(), "dx"_a.none(), "dh0"_a.none(), "dc0"_a.none(),
+          "drest_h"_a.none(), "drest_c"_a.none(), "dweight_ih"_a.none(), "dweight_hh"_a.none(), "dbias_ih"_a.none(),
+          "dbias_hh"_a.none(), "dweight_hr"_a.none(), "dh_steps"_a.none(), "dc_steps"_a.none());
+    m.def("step", &step, "plan"_a, "x"_a.none(), "h"_a.none(), "c"_a.none(), "h_out"_a.none(), "c_out"_a.none());
+    m.def("linear", &linear, "plan"_a, "x"_a.none(), "y"_a.none());
     m.def("tape_fields", [](const std::string &cell) { return tape_fields(cell); }, "cell"_a);
     m.def("isa", [] { return isa(); });
     m.def("isas", &isas);

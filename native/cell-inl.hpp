@@ -1,5 +1,6 @@
 // What a cell gives the passes over time: which gates are computed together, and the gate maths of one step, forward
-// and backward, on a tile of rows whose products are ready. One file per family: rnn-inl.hpp, lstm-inl.hpp, gru-inl.hpp.
+// and backward, on a tile of rows whose products are ready. One file per family: rnn-inl.hpp, lstm-inl.hpp,
+// gru-inl.hpp.
 #pragma once
 
 #include "math-inl.hpp"
@@ -9,13 +10,13 @@ namespace hiddenstate::HS_ISA {
 // One row in one forward step. [H~] is H padded to whole vectors; the others end where they end.
 template <class T>
 struct StepRow {
-    const T *h;        // [R]  state before the step
-    const T *c;        // [H~] lstm: cell before the step
-    const T *x;        // products with x: [block][slot][lane]
-    T *out;            // [R]  state after the step ([H~], before the projection, when there is one)
-    T *c_out;          // [H~]
-    T *tape;           // [fields][H], or null
-    T *reset, *update; // [H~] gru_before: r*h and z, from its first phase to its second
+    const T *h;         // [R]  state before the step
+    const T *c;         // [H~] lstm: cell before the step
+    const T *x;         // products with x: [block][slot][lane]
+    T *out;             // [R]  state after the step ([H~], before the projection, when there is one)
+    T *c_out;           // [H~]
+    T *tape;            // [fields][H], or null
+    T *reset, *update;  // [H~] gru_before: r*h and z, from its first phase to its second
 };
 
 // Sums of a tile, [row][block][gate][lane], ready for the gate maths of `blocks` blocks of units from `unit` on.
@@ -31,16 +32,16 @@ struct GateTile {
 // One row in one backward step.
 template <class T>
 struct BackRow {
-    const T *after;    // gate gradients of the next step, what the product reads
-    const T *dy;       // [R] gradient that enters from outside
-    const T *carry;    // [R] gradient of h that comes from the next step without a product (last step: dh_n)
-    const T *carry_c;  // [H] gradient of c from the next step (last step: dc_n)
-    T *carry_out;      // [H~]
-    T *carry_c_out;    // [H~]
+    const T *after;             // gate gradients of the next step, what the product reads
+    const T *dy;                // [R] gradient that enters from outside
+    const T *carry;             // [R] gradient of h that comes from the next step without a product (last step: dh_n)
+    const T *carry_c;           // [H] gradient of c from the next step (last step: dc_n)
+    T *carry_out;               // [H~]
+    T *carry_c_out;             // [H~]
     const T *tape, *h, *c, *y;  // stored activations; h and c before the step; h after it
-    T *d;              // [slots][H] gate gradients of this step
-    T *d_out;          // [P] lstm with projection: total gradient of h
-    T *dh_step, *dc_step;  // total gradients of h and c for the caller, or null
+    T *d;                       // [slots][H] gate gradients of this step
+    T *d_out;                   // [P] lstm with projection: total gradient of h
+    T *dh_step, *dc_step;       // total gradients of h and c for the caller, or null
 };
 
 // Products of a tile, [row][lane]: sums of `blocks` vectors of columns from `unit` on.
@@ -69,16 +70,16 @@ struct Phase {
 
 template <class T>
 struct CellKernel {
-    int gates;         // stacked in the weights
-    int fields;        // of the tape
-    int phases;        // of a forward step, without the projection
+    int gates;   // stacked in the weights
+    int fields;  // of the tape
+    int phases;  // of a forward step, without the projection
     Phase phase[2];
     GateFn<T> forward[2];
     BackFn<T> backward, backward_second;  // second: after the product of gru_before's candidate, or lstm's projection
-    int slots;         // of the gate gradients
-    int x_slots;       // the first of them meet W_ih,
-    int h_at, h_slots; // and these meet W_hh through the state before the step
-    bool carries;      // h has an elementwise path from step to step
+    int slots;                            // of the gate gradients
+    int x_slots;                          // the first of them meet W_ih,
+    int h_at, h_slots;                    // and these meet W_hh through the state before the step
+    bool carries;                         // h has an elementwise path from step to step
 };
 
 // Calls visit(row, sums of the block, first unit, units) for every row and block of a tile.

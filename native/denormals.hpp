@@ -7,13 +7,13 @@
 namespace hiddenstate {
 
 class FlushDenormals {
-   public:
+ public:
     FlushDenormals();
     ~FlushDenormals();
     FlushDenormals(const FlushDenormals &) = delete;
     FlushDenormals &operator=(const FlushDenormals &) = delete;
 
-   private:
+ private:
     std::uint64_t saved_;
 };
 

@@ -2,8 +2,8 @@
 
 namespace hiddenstate {
 
-#define HS_DECLARE(name)                   \
-    namespace name {                       \
+#define HS_DECLARE(name)                    \
+    namespace name {                        \
     extern const Kernels<float> table_f32;  \
     extern const Kernels<double> table_f64; \
     }
@@ -26,7 +26,9 @@ struct Choice {
     const Kernels<double> *f64;
 };
 
-bool always() { return true; }
+bool always() {
+    return true;
+}
 
 const std::vector<Choice> &choices() {
     static const std::vector<Choice> all = {
@@ -66,7 +68,9 @@ std::vector<std::string> isas() {
     return names;
 }
 
-const std::string &isa() { return current().name; }
+const std::string &isa() {
+    return current().name;
+}
 
 bool choose_isa(const std::string &name) {
     for (const Choice &choice : choices())

@@ -19,13 +19,13 @@ struct ForwardMember {
     T **h;             // where their new h goes, when a projection makes it
     const T **x;       // its rows of the chunk, and where their products go
     T **products;
-    T *memory;         // of the products
-    Index capacity;    // rows of a chunk
+    T *memory;       // of the products
+    Index capacity;  // rows of a chunk
 };
 
 template <class T>
 class ForwardPass {
-   public:
+ public:
     ForwardPass(const Forward<T> &call, const Schedule &schedule, const Division &division, Team &team,
                 Scratch &scratch)
         : f_(call), plan_(*call.plan), layer_(plan_), schedule_(schedule), division_(division), team_(team) {
@@ -38,7 +38,7 @@ class ForwardPass {
         team_.run([](void *self, int member) { static_cast<ForwardPass *>(self)->work(member); }, this);
     }
 
-   private:
+ private:
     void allocate_state(Scratch &scratch) {
         const Index width = layer_.padded_hidden(), state = schedule_.batch * width;
         zeros_ = take<T>(scratch, larger(plan_.out, width));
@@ -185,8 +185,8 @@ void forward(const Forward<T> &call) {
     const Plan<T> &plan = *call.plan;
     const Index gates = kernel_of<T>(plan.cell, plan.proj > 0).gates;
     const Index pairs = schedule.offset[schedule.steps];
-    const Division wanted = divide(step_operations(plan, gates, pairs), step_operations(plan, gates, call.batch),
-                                   call.batch, call.threads);
+    const Division wanted =
+        divide(step_operations(plan, gates, pairs), step_operations(plan, gates, call.batch), call.batch, call.threads);
     Team team(wanted.members);
     const Division division{team.size, wanted.by_rows};
     ForwardPass<T>(call, schedule, division, team, scratch).run();
@@ -218,8 +218,14 @@ void step(const Plan<T> &plan, Index batch, const T *x, const T *h, const T *c, 
             fill(cell, width, T(0));
             if (c) copy(cell, c + b * H, H);
             T *state = states + r * width;
-            row[r] = {h ? h + b * R : zeros, cell, products + r * x_width, plan.proj ? state : target[r], cell,
-                      nullptr, state, updates + r * width};
+            row[r] = {h ? h + b * R : zeros,
+                      cell,
+                      products + r * x_width,
+                      plan.proj ? state : target[r],
+                      cell,
+                      nullptr,
+                      state,
+                      updates + r * width};
         }
         for (int phase = 0; phase < layer.cell.phases; ++phase) {
             for (Index r = 0; r < rows; ++r) out[r] = products + r * x_width + layer.x_region(phase);

@@ -73,8 +73,8 @@ struct Layer {
                 start[r] = tile[r].x + region + panel * x_panel + ph.h_slot * lanes<T>;
                 out[r] = sums + r * row_width;
             }
-            const TileCall<T> call{m.depth, a, 1, panel_data(m, panel), width * m.depth, start, x_panel, out,
-                                   vectors * lanes<T>};
+            const TileCall<T> call{m.depth, a,       1,   panel_data(m, panel), width * m.depth,
+                                   start,   x_panel, out, vectors * lanes<T>};
             run_tile(call, tile_rows, vectors, together);
             cell.forward[phase](GateTile<T>{tile, tile_rows, sums, row_width, panel * together_blocks * lanes<T>,
                                             together * vectors / ph.count, plan.hidden});

@@ -73,9 +73,8 @@ void pack_values(Matrix<T> &m, Range depths, Value value) {
 // Row k becomes source(k)[0..columns).
 template <class T, class Source>
 void pack_rows(Matrix<T> &m, Source source) {
-    pack_values(m, {0, m.depth}, [&](Index k, Index column, Index count) {
-        return load_part(source(k) + column, count);
-    });
+    pack_values(m, {0, m.depth},
+                [&](Index k, Index column, Index count) { return load_part(source(k) + column, count); });
 }
 
 // Gates of one block of units side by side: columns [block][gate][lane] of the given gates.

@@ -40,8 +40,8 @@ void pack_backward(Plan<T> &plan, const Weights<T> &w, const CellKernel<T> &cell
 
 template <class T>
 void release_plan(Plan<T> *plan) {
-    Matrix<T> *const all[] = {&plan->x1, &plan->h1, &plan->x2, &plan->h2, &plan->project, &plan->back_h, &plan->back_n,
-                              &plan->back_x, &plan->back_proj, &plan->linear};
+    Matrix<T> *const all[] = {&plan->x1,     &plan->h1,     &plan->x2,     &plan->h2,        &plan->project,
+                              &plan->back_h, &plan->back_n, &plan->back_x, &plan->back_proj, &plan->linear};
     for (Matrix<T> *m : all) release(*m);
     release_aligned(plan->hidden_bias);
     delete plan;

@@ -61,12 +61,14 @@ LayerPlan::LayerPlan(const std::string &cell, nb::handle weight_ih, nb::handle w
     b_ih.expect({G});
     b_hh.expect({G});
     auto pack = [&]<class T>(Plan<T> *&plan) {
-        const Weights<T> weights{facts.cell, I, H, P, ih.as<T>(), hh.as<T>(), b_ih.as<T>(), b_hh.as<T>(), hr.as<T>(),
-                                 backward};
+        const Weights<T> weights{facts.cell,   I,          H,       P, ih.as<T>(), hh.as<T>(), b_ih.as<T>(),
+                                 b_hh.as<T>(), hr.as<T>(), backward};
         plan = kernels<T>().pack(weights);
     };
-    if (ih.type() == 'd') pack(f64_);
-    else pack(f32_);
+    if (ih.type() == 'd')
+        pack(f64_);
+    else
+        pack(f32_);
 }
 
 void LayerPlan::refuse(const Array &array) const {
@@ -87,8 +89,10 @@ LinearPlan::LinearPlan(nb::handle weight_, nb::handle bias_) {
     auto pack = [&]<class T>(Plan<T> *&plan) {
         plan = kernels<T>().pack_linear(weight.as<T>(), bias.as<T>(), weight.size(0), weight.size(1));
     };
-    if (weight.type() == 'd') pack(f64_);
-    else pack(f32_);
+    if (weight.type() == 'd')
+        pack(f64_);
+    else
+        pack(f32_);
 }
 
 nb::tuple tape_fields(const std::string &cell) {

@@ -8,7 +8,7 @@ namespace hiddenstate {
 
 // Packed weights of either number type.
 class PackedWeights {
-   public:
+ public:
     ~PackedWeights();
     PackedWeights(const PackedWeights &) = delete;
     PackedWeights &operator=(const PackedWeights &) = delete;
@@ -19,17 +19,23 @@ class PackedWeights {
     }
 
     const char *dtype() const { return f32_ ? "float32" : "float64"; }
-    Index inputs() const { return get([](const auto &p) { return p.inputs; }); }
-    Index out() const { return get([](const auto &p) { return p.out; }); }
+    Index inputs() const {
+        return get([](const auto &p) { return p.inputs; });
+    }
+    Index out() const {
+        return get([](const auto &p) { return p.out; });
+    }
 
     // Calls visit(plan, kernels) for the number type of the weights.
     template <class Visit>
     void visit(Visit call) const {
-        if (f32_) call(f32_, kernels<float>());
-        else call(f64_, kernels<double>());
+        if (f32_)
+            call(f32_, kernels<float>());
+        else
+            call(f64_, kernels<double>());
     }
 
-   protected:
+ protected:
     PackedWeights() = default;
 
     Plan<float> *f32_ = nullptr;
@@ -37,14 +43,20 @@ class PackedWeights {
 };
 
 class LayerPlan : public PackedWeights {
-   public:
+ public:
     LayerPlan(const std::string &cell, nb::handle weight_ih, nb::handle weight_hh, nb::handle bias_ih,
               nb::handle bias_hh, nb::handle weight_hr, bool backward);
 
     const std::string &cell() const { return cell_; }
-    Index hidden() const { return get([](const auto &p) { return p.hidden; }); }
-    Index proj() const { return get([](const auto &p) { return p.proj; }); }
-    bool has_backward() const { return get([](const auto &p) { return p.has_backward; }); }
+    Index hidden() const {
+        return get([](const auto &p) { return p.hidden; });
+    }
+    Index proj() const {
+        return get([](const auto &p) { return p.proj; });
+    }
+    bool has_backward() const {
+        return get([](const auto &p) { return p.has_backward; });
+    }
     Index gates() const { return gates_; }
     Index fields() const { return fields_; }
     bool has_cell_state() const { return cell_state_; }
@@ -54,14 +66,14 @@ class LayerPlan : public PackedWeights {
     // Throws BackendError unless the plan was packed for backward.
     void require_backward() const;
 
-   private:
+ private:
     std::string cell_;
     Index gates_, fields_;
     bool cell_state_;
 };
 
 class LinearPlan : public PackedWeights {
-   public:
+ public:
     LinearPlan(nb::handle weight, nb::handle bias);
 };
 

@@ -37,11 +37,11 @@ void tile(const TileCall<T> &call) {
 #pragma GCC unroll 8
     for (int r = 0; r < Rows; ++r) {
         a[r] = call.a[r];
+        const T *start = call.start[r];
 #pragma GCC unroll 4
         for (int p = 0; p < Panels; ++p)
 #pragma GCC unroll 4
-            for (int v = 0; v < Vectors; ++v)
-                sum[r][p][v] = load(call.start[r] + p * call.start_step + v * lanes<T>);
+            for (int v = 0; v < Vectors; ++v) sum[r][p][v] = load(start + p * call.start_step + v * lanes<T>);
     }
     const T *panel = call.panel;
     const Index depth = call.depth, a_step = call.a_step, panel_step = call.panel_step;
@@ -60,12 +60,15 @@ void tile(const TileCall<T> &call) {
                 for (int v = 0; v < Vectors; ++v) sum[r][p][v] = fma(left, b[p][v], sum[r][p][v]);
         }
     }
+    const Index out_step = call.out_step;
 #pragma GCC unroll 8
-    for (int r = 0; r < Rows; ++r)
+    for (int r = 0; r < Rows; ++r) {
+        T *out = call.out[r];
 #pragma GCC unroll 4
         for (int p = 0; p < Panels; ++p)
 #pragma GCC unroll 4
-            for (int v = 0; v < Vectors; ++v) store(call.out[r] + p * call.out_step + v * lanes<T>, sum[r][p][v]);
+            for (int v = 0; v < Vectors; ++v) store(out + p * out_step + v * lanes<T>, sum[r][p][v]);
+    }
 }
 
 constexpr int rows_that_fit(Index vectors) {
@@ -73,7 +76,9 @@ constexpr int rows_that_fit(Index vectors) {
 }
 
 // How many panels a tile of few rows takes at once, so that enough independent sums are under way.
-constexpr int panels_that_fit(int rows) { return accumulators < 16 || rows > 2 ? 1 : rows == 1 ? 4 : 2; }
+constexpr int panels_that_fit(int rows) {
+    return accumulators < 16 || rows > 2 ? 1 : rows == 1 ? 4 : 2;
+}
 
 template <class T, int Rows, int Vectors>
 void tile_panels(const TileCall<T> &call, int panels) {
@@ -90,11 +95,31 @@ void tile_rows(const TileCall<T> &call, int rows, int panels) {
         case 1: return tile_panels<T, 1, Vectors>(call, panels);
         case 2: return tile_panels<T, 2, Vectors>(call, panels);
         case 3: return tile_panels<T, 3, Vectors>(call, 1);
-        case 4: if constexpr (fit >= 4) return tile_panels<T, 4, Vectors>(call, 1); else break;
-        case 5: if constexpr (fit >= 5) return tile_panels<T, 5, Vectors>(call, 1); else break;
-        case 6: if constexpr (fit >= 6) return tile_panels<T, 6, Vectors>(call, 1); else break;
-        case 7: if constexpr (fit >= 7) return tile_panels<T, 7, Vectors>(call, 1); else break;
-        case 8: if constexpr (fit >= 8) return tile_panels<T, 8, Vectors>(call, 1); else break;
+        case 4:
+            if constexpr (fit >= 4)
+                return tile_panels<T, 4, Vectors>(call, 1);
+            else
+                break;
+        case 5:
+            if constexpr (fit >= 5)
+                return tile_panels<T, 5, Vectors>(call, 1);
+            else
+                break;
+        case 6:
+            if constexpr (fit >= 6)
+                return tile_panels<T, 6, Vectors>(call, 1);
+            else
+                break;
+        case 7:
+            if constexpr (fit >= 7)
+                return tile_panels<T, 7, Vectors>(call, 1);
+            else
+                break;
+        case 8:
+            if constexpr (fit >= 8)
+                return tile_panels<T, 8, Vectors>(call, 1);
+            else
+                break;
     }
 }
 
@@ -159,8 +184,8 @@ struct Product {
     const T *const *a;
     Index a_step;
     T *const *out;
-    Index out_panel;   // distance of two panels in a row of out; 0: columns are contiguous and end at matrix.columns
-    bool accumulate;   // start from what out holds instead of matrix.start
+    Index out_panel;  // distance of two panels in a row of out; 0: columns are contiguous and end at matrix.columns
+    bool accumulate;  // start from what out holds instead of matrix.start
 };
 
 template <class T>
@@ -179,13 +204,25 @@ void multiply(const Product<T> &product, const Matrix<T> &m, Range panels) {
             out[r] = product.out[first + r] + panel * out_panel;
             start[r] = product.accumulate ? out[r] : m.start + panel * width;
         }
-        const TileCall<T> call{m.depth, a, product.a_step, panel_data(m, panel), width * m.depth,
-                               start, product.accumulate ? out_panel : width, out, out_panel};
-        const bool whole = product.out_panel || (panel + together) * width <= m.columns;
-        if (whole)
-            run_tile(call, rows, vectors_in_panel(m, panel), together);
-        else
-            multiply_tail(product, m, call, first, rows, panel);
+        TileCall<T> call{m.depth,
+                         a,
+                         product.a_step,
+                         panel_data(m, panel),
+                         width * m.depth,
+                         start,
+                         product.accumulate ? out_panel : width,
+                         out,
+                         out_panel};
+        const Index vectors = vectors_in_panel(m, panel);
+        if (product.out_panel || (panel + together) * width <= m.columns)
+            return run_tile(call, rows, vectors, together);
+        // The last panel ends inside a vector; those before it in the tile are whole.
+        for (; together > 1; --together, ++panel) {
+            run_tile(call, rows, vectors, 1);
+            call.panel += call.panel_step;
+            for (int r = 0; r < rows; ++r) start[r] += call.start_step, out[r] += call.out_step;
+        }
+        multiply_tail(product, m, call, first, rows, panel);
     });
 }
 
@@ -204,7 +241,8 @@ void multiply_tail(const Product<T> &product, const Matrix<T> &m, TileCall<T> ca
         start[r] = product.accumulate ? buffer[r] : call.start[r];
         if (product.accumulate)
             for (Index v = 0; v < vectors; ++v)
-                store(buffer[r] + v * lanes<T>, load_part(target + v * lanes<T>, smaller(lanes<T>, left - v * lanes<T>)));
+                store(buffer[r] + v * lanes<T>,
+                      load_part(target + v * lanes<T>, smaller(lanes<T>, left - v * lanes<T>)));
     }
     call.start = start;
     call.out = out;

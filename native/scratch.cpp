@@ -9,7 +9,9 @@ namespace {
 constexpr std::size_t line = 64;
 constexpr std::size_t kept_limit = std::size_t(16) << 20;
 
-std::size_t padded(std::size_t bytes) { return (bytes + line - 1) / line * line; }
+std::size_t padded(std::size_t bytes) {
+    return (bytes + line - 1) / line * line;
+}
 }  // namespace
 
 void *allocate_aligned(std::size_t bytes) {
@@ -18,7 +20,9 @@ void *allocate_aligned(std::size_t bytes) {
     return memory;
 }
 
-void release_aligned(void *memory) { std::free(memory); }
+void release_aligned(void *memory) {
+    std::free(memory);
+}
 
 struct Scratch::Buffer {
     char *memory = nullptr;

@@ -6,7 +6,7 @@
 namespace hiddenstate {
 
 class Scratch {
-   public:
+ public:
     Scratch();   // borrows the calling thread's buffer
     ~Scratch();  // gives it back; it grows to what this call needed, up to a limit
     Scratch(const Scratch &) = delete;
@@ -15,7 +15,7 @@ class Scratch {
     // 64-byte aligned, not initialised, valid until this object ends. Throws std::bad_alloc.
     void *take(std::size_t bytes);
 
-   private:
+ private:
     struct Buffer;
     static Buffer &mine();
     Buffer *buffer_;

@@ -53,10 +53,18 @@ using Bits = typename Simd<T>::Bits;
 template <class T>
 constexpr Index lanes = vector_bytes / Index(sizeof(T));
 
-inline Index smaller(Index a, Index b) { return a < b ? a : b; }
-inline Index larger(Index a, Index b) { return a > b ? a : b; }
-inline Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
-inline Index round_up(Index a, Index b) { return ceil_div(a, b) * b; }
+inline Index smaller(Index a, Index b) {
+    return a < b ? a : b;
+}
+inline Index larger(Index a, Index b) {
+    return a > b ? a : b;
+}
+inline Index ceil_div(Index a, Index b) {
+    return (a + b - 1) / b;
+}
+inline Index round_up(Index a, Index b) {
+    return ceil_div(a, b) * b;
+}
 
 template <class T>
 inline Vec<T> broadcast(T value) {
@@ -75,17 +83,33 @@ inline void store(T *p, Vec<T> v) {
 
 // a*b + c with one rounding where the processor has it, always the same way within one instruction set.
 #if defined(__AVX512F__)
-inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return _mm512_fmadd_ps(a, b, c); }
-inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { return _mm512_fmadd_pd(a, b, c); }
+inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
+    return _mm512_fmadd_ps(a, b, c);
+}
+inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
+    return _mm512_fmadd_pd(a, b, c);
+}
 #elif defined(__AVX2__)
-inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return _mm256_fmadd_ps(a, b, c); }
-inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { return _mm256_fmadd_pd(a, b, c); }
+inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
+    return _mm256_fmadd_ps(a, b, c);
+}
+inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
+    return _mm256_fmadd_pd(a, b, c);
+}
 #elif defined(__aarch64__)
-inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return vfmaq_f32(c, a, b); }
-inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { return vfmaq_f64(c, a, b); }
+inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
+    return vfmaq_f32(c, a, b);
+}
+inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
+    return vfmaq_f64(c, a, b);
+}
 #else
-inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return a * b + c; }
-inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { return a * b + c; }
+inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
+    return a * b + c;
+}
+inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
+    return a * b + c;
+}
 #endif
 
 // Loads and stores of the first `count` lanes (1 to lanes<T>); a load fills the rest with zeros.

@@ -45,14 +45,18 @@ void spin_until(Ready ready) {
 
 }  // namespace
 
-void set_num_threads(int count) { thread_limit = count < 1 ? 1 : count > most_threads ? most_threads : count; }
-int get_num_threads() { return thread_limit; }
+void set_num_threads(int count) {
+    thread_limit = count < 1 ? 1 : count > most_threads ? most_threads : count;
+}
+int get_num_threads() {
+    return thread_limit;
+}
 
 struct Team::Pool {
-    std::mutex taken;             // held by the call that uses the pool
-    int workers = 0;              // threads started; grows, never shrinks
+    std::mutex taken;              // held by the call that uses the pool
+    int workers = 0;               // threads started; grows, never shrinks
     std::atomic<unsigned> job{0};  // number of the job * 256 + size of its team: what sleepers watch
-    std::atomic<int> running{0};  // workers that have not finished the job
+    std::atomic<int> running{0};   // workers that have not finished the job
     void (*work)(void *, int) = nullptr;
     void *context = nullptr;
     std::atomic<int> arrived{0};      // at the barrier

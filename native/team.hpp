@@ -11,7 +11,7 @@ void set_num_threads(int count);  // most threads a call may use, 1 to 128
 int get_num_threads();
 
 class Team {
-   public:
+ public:
     explicit Team(int wanted);  // takes the pool when wanted > 1 and it is free
     ~Team();
     Team(const Team &) = delete;
@@ -26,7 +26,7 @@ class Team {
 
     int size;
 
-   private:
+ private:
     struct Pool;
     friend struct PoolAccess;
     Pool *pool_;

@@ -35,8 +35,12 @@ Index odd_lines(Index count) {
 
 template <class T>
 Chunk<T> new_chunk(Scratch &scratch, Index capacity, const Layer<T> &layer) {
-    Chunk<T> chunk{capacity, odd_lines<T>(layer.cell.slots * layer.plan.hidden), odd_lines<T>(layer.plan.proj),
-                   nullptr, nullptr, take<Pair<T>>(scratch, capacity)};
+    Chunk<T> chunk{capacity,
+                   odd_lines<T>(layer.cell.slots * layer.plan.hidden),
+                   odd_lines<T>(layer.plan.proj),
+                   nullptr,
+                   nullptr,
+                   take<Pair<T>>(scratch, capacity)};
     chunk.d = take<T>(scratch, capacity * chunk.d_row);
     if (layer.plan.proj) chunk.d_out = take<T>(scratch, capacity * chunk.d_out_row);
     return chunk;
@@ -54,7 +58,7 @@ struct WeightProduct {
 
 template <class T>
 class WeightGradients {
-   public:
+ public:
     WeightGradients(const Backward<T> &call, const Layer<T> &layer, const Chunk<T> &chunk, Scratch &scratch)
         : g_(call), layer_(layer), chunk_(chunk) {
         const CellKernel<T> &cell = layer.cell;
@@ -137,7 +141,7 @@ class WeightGradients {
     // Sum of the gate gradients of all steps that started from the rest state.
     const T *fresh_sums() const { return fresh_sums_; }
 
-   private:
+ private:
     // Row of the stacked input weights that column q of d belongs to: reset-after GRU keeps its gradients as n r z hn.
     Index x_row(Index q) const {
         const Index H = layer_.plan.hidden;

@@ -34,10 +34,10 @@ class Problem:
 
     def __post_init__(self):
         rng = np.random.default_rng(self.seed)
-        T, B, I, H, out = self.steps, self.batch, self.inputs, self.hidden, self.proj or self.hidden
+        T, B, H, out = self.steps, self.batch, self.hidden, self.proj or self.hidden
         G, lstm = GATES[self.cell], self.cell == "lstm"
         scale = 1 / np.sqrt(H)
-        shapes = {"weight_ih": (G * H, I), "weight_hh": (G * H, out)}
+        shapes = {"weight_ih": (G * H, self.inputs), "weight_hh": (G * H, out)}
         if self.bias:
             shapes |= {"bias_ih": (G * H,), "bias_hh": (G * H,)}
         if self.proj:
@@ -48,7 +48,9 @@ class Problem:
         if self.rest:
             shapes |= {"rest_h": (out,)} | ({"rest_c": (H,)} if lstm else {})
         self.arrays = {name: rng.uniform(-scale, scale, shape) for name, shape in shapes.items()}
-        shapes = {"x": (T, B, I), "dy": (T, B, out), "dh_n": (B, out)} | ({"dc_n": (B, H)} if lstm else {})
+        shapes = {"x": (T, B, self.inputs), "dy": (T, B, out), "dh_n": (B, out)} | (
+            {"dc_n": (B, H)} if lstm else {}
+        )
         self.arrays |= {name: rng.standard_normal(shape) for name, shape in shapes.items()}
         self.arrays = {name: np.ascontiguousarray(a, dtype=self.dtype) for name, a in self.arrays.items()}
         if self.lengths is not None:
@@ -66,7 +68,7 @@ class Problem:
         return a("x"), a("h0"), a("c0"), self.lengths, self.resets, a("rest_h"), a("rest_c"), self.reverse
 
     def forward(self, tape=True, plan=None):
-        """y, h_n, c_n (or None), tape (or None); outputs start as NaN, so that nothing left unwritten goes unseen."""
+        """y, h_n, c_n and tape (or None); outputs start as NaN, so that what is left unwritten shows."""
         T, B, H, out = self.steps, self.batch, self.hidden, self.proj or self.hidden
         nan = lambda *shape: np.full(shape, np.nan, self.dtype)  # noqa: E731
         fields = len(native.tape_fields(self.cell))
@@ -135,7 +137,7 @@ def torch_step(cell, w, x, h, c):
 
 
 def reference(p: Problem):
-    """Values and gradients by running every row alone, segment after segment, with torch autograd in float64."""
+    """Values and gradients of every row alone, segment after segment, by torch autograd in float64."""
     t64 = {n: torch.tensor(a.astype(np.float64), requires_grad=n[0] != "d") for n, a in p.arrays.items()}
     w = {n: t64[n] for n in p.weights}
     T, B, H, out, lstm = p.steps, p.batch, p.hidden, p.proj or p.hidden, p.cell == "lstm"

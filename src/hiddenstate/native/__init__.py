@@ -1,18 +1,36 @@
-"""C++ kernels: one layer in one direction over a whole sequence, forward and backward, and row-wise linear maps.
+"""C++ kernels: one layer in one direction over a whole sequence, and row-wise linear maps.
 
-The compiled half is ``native._core`` (sources in ``native/`` of the repository). This module is its only door.
-Arrays enter as C-contiguous numpy arrays or torch CPU tensors that require no gradient, all of one dtype (float32 or
-float64); outputs are allocated by the caller, so that numpy and torch share one path.
+The compiled half is ``native._core`` (sources in ``native/`` of the repository, the kernels' contract in
+``native/README.md``). This module is its only door. Arrays enter as C-contiguous numpy arrays or torch CPU
+tensors (taken as if detached: no graph is recorded here), all of one dtype (float32 or float64); outputs are
+allocated by the caller, so that numpy and torch share one path. ``h_n`` may be ``h0`` and ``c_n`` may be ``c0``; no other output may
+share memory with another array. Whatever does not fit raises ``ShapeError`` with argument, expected, got.
 
-Letters: T steps, B rows, I inputs, H hidden units, P projected size, R = P or H (width of ``h``), N = sum of lengths.
+Letters: T steps, B rows, I inputs, H hidden units, P projected size, R = P or H (width of ``h``), N = sum of
+lengths.
+
+- ``Plan(cell, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, backward=False)`` packs the weights once.
+- ``forward(plan, x, h0, c0, lengths, resets, rest_h, rest_c, reverse, y, h_n, c_n, tape)`` runs a sequence:
+  ``x [T, B, I]`` to ``y [T, B, R]``. Row b has ``lengths[b]`` steps (int64; None: all T); ``y`` is 0 after
+  them. ``resets[t, b]`` (bool) starts a new segment at step t from the rest state (zeros when None); a flag
+  at t = 0 replaces ``h0``. ``reverse`` reads each row from its last step to its first, and enters every
+  segment but the last one from rest. ``tape [N or more, fields * H]`` keeps what backward needs
+  (``unpack_tape``).
+- ``backward(plan, ..., y, tape, dy, dh_n, dc_n, dx, ..., dh_steps, dc_steps)`` overwrites every gradient
+  that is not None. ``dh_steps[t, b]`` is the total dL/dh of that step, ``dy`` included.
+- ``step(plan, x [B, I], h, c, h_out, c_out)`` is one step at the lowest latency; ``c_out`` may be ``c``.
+- ``linear(plan, x [N, I], y [N, O])`` with ``plan = Linear(weight, bias)``.
+
+One answer: every output element is one chain of fused multiply-adds (bias, then x, then h), so chunks,
+single steps, other rows, padding and threads never change a bit. Gradients do not depend on threads either.
 
 Cells: ``"rnn_tanh"``, ``"rnn_relu"``, ``"lstm"``, ``"gru"`` (reset after the product), ``"gru_before"``.
 
 Environment, read once at import:
 
 - ``HIDDENSTATE_ISA`` forces an instruction set (``baseline``, ``avx2``, ``avx512``; ``neon`` on ARM);
-- ``HIDDENSTATE_NUM_THREADS``, else ``OMP_NUM_THREADS``, limits the threads of a call; without either it is the number
-  of processors this process may use. Small calls use fewer. Results do not depend on it.
+- ``HIDDENSTATE_NUM_THREADS``, else ``OMP_NUM_THREADS``, limits the threads of a call; without either it is
+  the number of processors this process may use. Small calls use fewer.
 
 Example:
     >>> import numpy as np
@@ -31,7 +49,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..errors import BackendError, OptionError
+from hiddenstate.errors import BackendError, OptionError
 
 try:
     from . import _core
@@ -87,7 +105,7 @@ def set_num_threads(count: int) -> None:
 
 
 def row_order(lengths: Sequence[int] | np.ndarray | None, batch: int) -> np.ndarray:
-    """Order in which the kernels visit the rows of a batch: by length, longest first; equal lengths keep their order.
+    """Order in which the kernels visit the rows of a batch: longest first, equal lengths in their order.
 
     Args:
         lengths: ``[B]`` steps of each row, or None when all are equal.
