@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-def from_memory(source: Any) -> Table:
+def from_memory(source: Any, *, where: str | None = None) -> Table:
     """A table from a frame or series (pandas, polars, Arrow), numpy array, dict of columns or list.
+
+    Messages call it ``where``, or what it is ("columns", "records" ...).
 
     Raises:
         DataError: not a kind of object that is known here, columns of unequal length, or no rows.
@@ -25,9 +27,9 @@ def from_memory(source: Any) -> Table:
     if isinstance(source, np.ndarray):
         table = _from_array(source)
     elif isinstance(source, Mapping):
-        table = from_columns(source)
+        table = from_columns(source, where=where or "columns")
     elif isinstance(source, Sequence) and not isinstance(source, (str, bytes)):
-        table = _from_list(list(source))
+        table = _from_list(list(source), where)
     else:
         table = _from_foreign(source)
     if not len(table):
@@ -58,11 +60,10 @@ def _from_array(array: np.ndarray) -> Table:
     )
 
 
-def from_columns(columns: Mapping[Any, Any]) -> Table:
+def from_columns(columns: Mapping[Any, Any], *, where: str = "columns") -> Table:
     """A table from a dict of columns (lists, arrays or series) of equal length."""
     import polars as pl
 
-    where = "columns"
     if not columns:
         raise DataError("no columns", where=where, expected='a dict such as {"price": [1.0, 2.0]}')
     series = [_column(str(name), values, where) for name, values in columns.items()]
@@ -72,11 +73,12 @@ def from_columns(columns: Mapping[Any, Any]) -> Table:
     return Table(pl.DataFrame(series), where=where)
 
 
-def _from_list(items: list[Any]) -> Table:
-    where = "list"
+def _from_list(items: list[Any], where: str | None) -> Table:
     if items and all(isinstance(item, Mapping) for item in items):
+        where = where or "records"
         records = [{str(key): value for key, value in item.items()} for item in items]
-        return Table(frame_of_records(records, where), where="records")
+        return Table(frame_of_records(records, where), where=where)
+    where = where or "list"
     if all(item is None or isinstance(item, (str, int, float, np.number, bool)) for item in items):
         name = "text" if any(isinstance(item, str) for item in items) else "value"
         return Table(column_of(name, [_plain(item) for item in items], where).to_frame(), where=where)

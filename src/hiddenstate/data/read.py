@@ -178,7 +178,7 @@ def _parquet_frames(path: str) -> Iterator[pl.DataFrame]:
         rows = int(lazy.select(pl.len()).collect().item())
         for start in range(0, rows, PARQUET_SLICE_ROWS):
             yield lazy.slice(start, PARQUET_SLICE_ROWS).collect()
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise DataError("not a readable Parquet file", where=path, got=reason) from error
 
@@ -195,7 +195,7 @@ def _json_frames(path: str) -> Iterator[pl.DataFrame]:
         raise DataError(
             "a JSON file without rows", where=path, expected="a list of objects or an object of lists"
         )
-    yield memory.from_memory(content).to_polars()
+    yield memory.from_memory(content, where=path).to_polars()
 
 
 def _regrouped(parts: Iterator[Table], rows: int, time_format: str | None) -> Iterator[Table]:
