@@ -3,8 +3,8 @@
 ``nn`` runs it with torch tensors (autograd sees plain operations), ``runtime`` with numpy arrays and native
 kernels. What differs between the two is handed in as ``ops``; everything else uses the namespace ``ops.xp``.
 
-Every operation here treats rows independently and sums over time in order, one step after the other. With
-such kernels behind ``ops`` a whole sequence, chunks of it and single steps therefore give the same bits.
+Every operation here treats rows independently. With an ``ops`` that does so too, and sums over time in
+order, one step after the other, a whole sequence, chunks of it and single steps give the same bits.
 """
 
 from __future__ import annotations
@@ -42,6 +42,10 @@ class Ops(Protocol):
         """All layers and directions: ``x [T, B, I] -> [T, B, D*R]`` and the state, fields ``[L*D, B, *]``."""
         ...
 
+    def total(self, before: Array | None, steps: Array) -> Array:
+        """``before [B, F]`` (None: 0) plus all of ``steps [T, B, F]``, in a dtype that holds long sums."""
+        ...
+
     def dropout(self, block: Dropout, x: Array) -> Array:
         """Drops elements while training."""
 
@@ -50,7 +54,8 @@ class PoolState(NamedTuple):
     """What a pool has seen of each row since its start or last reset.
 
     Attributes:
-        value: ``[B, F]``: last step, maximum, or (float64) sum of the steps; zeros where there was none.
+        value: ``[B, F]``: last step, maximum, or sum (``Ops.total``) of the steps; zeros where there was
+            none.
         count: ``[B]`` int64: number of steps.
     """
 
@@ -97,7 +102,7 @@ def forward(
             )
         elif isinstance(block, Pool):
             nodes[block.name], after[block.name] = pool(
-                ops.xp, block, sources[0], before.get(block.name), lengths, resets
+                ops, block, sources[0], before.get(block.name), lengths, resets
             )
         else:
             nodes[block.name] = stateless(block, params, sources, ops)
@@ -151,7 +156,7 @@ def norm(
 
 
 def pool(
-    xp: Any,
+    ops: Ops,
     block: Pool,
     x: Float[Array, "T B F"],
     state: PoolState | None,
@@ -160,50 +165,48 @@ def pool(
 ) -> tuple[Float[Array, "B F"], PoolState]:
     """One vector per row from its steps since the start or the last reset, continuing from ``state``.
 
-    A row without any step gives zeros. Sums run in float64: a stream may have millions of steps.
+    A row without any step gives zeros.
     """
-    time, batch, size = x.shape
-    dtype = xp.float64 if block.how == "mean" else x.dtype
-    if state is None:
-        state = PoolState(_zeros(xp, (batch, size), dtype, x), _zeros(xp, (batch,), xp.int64, x))
+    xp = ops.xp
     keep, restarted = _kept_steps(xp, x, lengths, resets)
-    carried = xp.where(restarted, xp.zeros_like(state.count), state.count)
-    value = xp.where((carried > 0)[:, None], state.value, xp.zeros_like(state.value))
     fresh = xp.sum(xp.astype(keep, xp.int64), axis=0)
-    count = carried + fresh
-    mask = keep[:, :, None]
+    carried = before = None
+    if state is not None:
+        carried = xp.where(restarted, xp.zeros_like(state.count), state.count)
+        before = xp.where((carried > 0)[:, None], state.value, xp.zeros_like(state.value))
+    count = fresh if carried is None else fresh + carried
     if block.how == "mean":
-        steps = xp.where(mask, xp.astype(x, dtype), _zeros(xp, (1, 1, 1), dtype, x))
-        value = xp.cumulative_sum(xp.concat([value[None], steps], axis=0), axis=0)[-1]
-        divisor = xp.astype(xp.where(count > 0, count, xp.ones_like(count)), dtype)[:, None]
-        return xp.astype(value / divisor, x.dtype), PoolState(value, count)
-    if block.how == "max":
-        lowest = xp.full((1, 1), -xp.inf, dtype=dtype, device=x.device)
-        before = xp.where((carried > 0)[:, None], value, lowest)
-        best = (
-            xp.max(xp.concat([before[None], xp.where(mask, x, lowest[None])], axis=0), axis=0) + 0.0
-        )  # no -0
-        value = xp.where((count > 0)[:, None], best, xp.zeros_like(value))
-    elif time:
-        value = xp.where((fresh > 0)[:, None], _last(xp, x, lengths), value)
-    return value, PoolState(value, count)
+        value = ops.total(before, xp.where(keep[:, :, None], x, xp.zeros_like(x)))
+        divisor = xp.astype(xp.where(count > 0, count, xp.ones_like(count)), value.dtype)
+        return xp.astype(value / divisor[:, None], x.dtype), PoolState(value, count)
+    before = xp.zeros(x.shape[1:], dtype=x.dtype, device=x.device) if before is None else before
+    if x.shape[0]:
+        newest = _last(xp, x, lengths) if block.how == "last" else _highest(xp, x, keep, before, carried)
+        before = xp.where((fresh > 0)[:, None], newest, before)
+    return before, PoolState(before, count)
 
 
-def _zeros(xp: Any, shape: tuple[int, ...], dtype: Any, like: Array) -> Array:
-    return xp.zeros(shape, dtype=dtype, device=like.device)
+def _highest(xp: Any, x: Array, keep: Array, before: Array, carried: Array | None) -> Array:
+    """Maximum of each row's kept steps, and of ``before`` where it carries any."""
+    lowest = xp.full((1, 1), -xp.inf, dtype=x.dtype, device=x.device)
+    best = xp.max(xp.where(keep[:, :, None], x, lowest[None]), axis=0)
+    if carried is not None:
+        best = xp.maximum(best, xp.where((carried > 0)[:, None], before, lowest))
+    return best + 0.0  # of 0 and -0 either may come first: always 0
 
 
 def _kept_steps(xp: Any, x: Array, lengths: Array | None, resets: Array | None) -> tuple[Array, Array]:
     """Which steps count, ``[T, B]``, and which rows were restarted, ``[B]``: only the last segment counts."""
     time, batch = x.shape[0], x.shape[1]
-    steps = xp.arange(time, device=x.device)[:, None]
-    valid = steps < (xp.full((batch,), time, device=x.device) if lengths is None else lengths)[None, :]
+    if lengths is None:
+        valid = xp.ones((time, batch), dtype=xp.bool, device=x.device)
+    else:
+        valid = xp.arange(time, device=x.device)[:, None] < lengths[None, :]
     if resets is None or not time:
-        return valid, _zeros(xp, (batch,), xp.bool, x)
-    flagged = resets & valid
-    later = xp.flip(xp.cumulative_sum(xp.flip(xp.astype(flagged, xp.int64), axis=0), axis=0), axis=0)
-    remaining = later - xp.astype(flagged, xp.int64)
-    return valid & (remaining == 0), later[0] > 0
+        return valid, xp.zeros((batch,), dtype=xp.bool, device=x.device)
+    flags = xp.astype(resets & valid, xp.int64)
+    from_here = xp.flip(xp.cumulative_sum(xp.flip(flags, axis=0), axis=0), axis=0)
+    return valid & (from_here == flags), from_here[0] > 0
 
 
 def _last(xp: Any, x: Array, lengths: Array | None) -> Array:

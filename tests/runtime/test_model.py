@@ -73,6 +73,9 @@ def test_numbers_of_the_oracle(spec, seed, steps):
         def linear(self, block, weight, bias, x):
             return x @ weight.T + (0 if bias is None else bias)
 
+        def total(self, before, steps):
+            return steps.sum(axis=0) + (0 if before is None else before)
+
         def dropout(self, block, x):
             return x
 

@@ -73,6 +73,11 @@ class NumpyOps:
 
         return stack(run, x, num_layers=block.num_layers, directions=block.directions, state=state)
 
+    def total(self, before: Array | None, steps: Array) -> Array:
+        """In float64, for streams of millions of steps, and in the order of the steps."""
+        start = np.zeros((1, *steps.shape[1:])) if before is None else before[None]
+        return np.cumulative_sum(np.concatenate([start, steps], dtype=np.float64), axis=0)[-1]
+
     def dropout(self, block: Dropout, x: Array) -> Array:
         """Nothing is dropped outside training."""
         return x
