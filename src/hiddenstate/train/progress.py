@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 LIVE_EVERY_S = 0.1
 LINE_EVERY_S = 2.0
+BESIDE_TEXT = len("━━━━━━━━ 00:00 left  ")
 
 
 class Progress(Callback):
@@ -61,7 +62,8 @@ class Progress(Callback):
 
     def _draw(self, run: Run) -> None:
         self._next = time.monotonic() + LIVE_EVERY_S
-        self._live.update(self._task, completed=run.progress, text=_text(run))
+        room = self._live.console.width - BESIDE_TEXT  # rich would squeeze the bar first
+        self._live.update(self._task, completed=run.progress, text=_text(run)[:room])
         self._live.refresh()
 
     def _write(self, run: Run, last: str) -> None:
@@ -77,24 +79,21 @@ class Progress(Callback):
 def _display() -> Any:
     """A rich progress bar without a refresh thread: nothing runs beside the training."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Column
 
     columns = (
-        TextColumn("{task.fields[text]}"),
-        BarColumn(bar_width=None),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        BarColumn(bar_width=8),
+        TimeRemainingColumn(compact=True),
+        TextColumn("left  {task.fields[text]}", table_column=Column(no_wrap=True)),
     )
-    return Progress(*columns, console=Console(stderr=True), auto_refresh=False, expand=True)
+    return Progress(*columns, console=Console(stderr=True), auto_refresh=False)
 
 
 def _text(run: Run) -> str:
-    """``epoch 3/20  batch 12/40  loss 0.51  validation 0.62  best 0.60 (epoch 2)``."""
+    """``epoch 3/20  loss 0.51  validation 0.62  best 0.60 (epoch 2)  batch 12/40``, what matters first."""
     inside = run.index > 0
     parts = [f"epoch {run.epoch + inside}/{run.config.epochs}"]
-    if inside:
-        parts.append(f"batch {run.index}/{run.num_batches}")
     last = run.history[-1] if run.history else None
     if inside and run.totals.weight:
         parts.append(f"loss {run.totals.loss / run.totals.weight:.4g}")
@@ -104,6 +103,8 @@ def _text(run: Run) -> str:
         parts.append(f"validation {last['validation']:.4g}")
     if run.watch.best_epoch is not None:
         parts.append(f"best {run.watch.best:.4g} (epoch {run.watch.best_epoch})")
+    if inside:
+        parts.append(f"batch {run.index}/{run.num_batches}")
     return "  ".join(parts)
 
 
