@@ -371,6 +371,7 @@ def test_an_unknown_task_is_refused(fitted, tmp_path):
         {"task": {"name": "summer"}},
         {"task": {"name": "summer", "params": {"dict": [["no_such", 1]]}}},
         {"task": {"name": "summer", "params": 3}},
+        {"task": {"name": "summer", "params": to_plain({"unit": "long"})}},
         {"codec": {}},
         {"codec": {"unit": "long"}},
     ],

@@ -85,8 +85,7 @@ class Estimator(ABC):
         clip_norm: longest gradient; None: any.
         schedule: of the learning rate: "constant", "cosine", "step" or "plateau".
         warmup_updates: updates over which the learning rate rises at first.
-        validation: share of the data held back to watch for overfitting (the task says how it is cut); None:
-        nothing.
+        validation: share of the data held back to watch for overfitting (cut as the task says), or None.
         patience: epochs without improvement after which training stops; None: never.
         max_seconds: training time after which it stops.
         seed: of initial weights, data order and dropout; the same seed gives the same model.
@@ -151,9 +150,9 @@ class Estimator(ABC):
         return self
 
     def __repr__(self) -> str:
-        defaults = {f.name: f.default for f in fields(self)}
+        defaults = {f.name: repr(f.default) for f in fields(self)}
         changed = [
-            f"{name}={value!r}" for name, value in self.get_params().items() if value != defaults[name]
+            f"{name}={value!r}" for name, value in self.get_params().items() if repr(value) != defaults[name]
         ]
         return f"{type(self).__name__}({', '.join(changed)})"
 
@@ -210,9 +209,7 @@ class Estimator(ABC):
 
     def _kept_params(self) -> dict[str, Any]:
         """The parameters that say what was trained, not where it ran."""
-        return {
-            key: value for key, value in self.get_params().items() if key not in ("checkpoint", "progress")
-        }
+        return {name: value for name, value in self.get_params().items() if name not in _OF_ONE_RUN}
 
     def _take(self, bundle: Bundle) -> None:
         self.bundle_ = bundle
@@ -280,6 +277,7 @@ class Estimator(ABC):
             raise BundleError("a model of another task", expected=cls.task, got=bundle.task.get("name"))
         try:
             estimator = cls().set_params(**from_plain(bundle.task["params"]))
+            check(estimator)
             estimator._take(bundle)
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             raise BundleError(
