@@ -159,6 +159,25 @@ def test_threads_do_not_change_bits(cell, dtype):
 
 
 @EVERY
+@PRECISION
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_bad_number_is_seen_in_its_row_only_and_until_its_reset(cell, dtype, bad):
+    case = build(cell, dtype, 6, 5, 3, 17, 4, True, {"state", "resets"}, False, seed=3)
+    case.resets[:] = False
+    case.resets[4, 1] = True
+    clean, _ = run(Layer(cell, case.params), case)
+    case.x[2, 1, 0] = bad
+    with np.errstate(all="ignore"):
+        y, _ = run(Layer(cell, case.params), case)
+        python, _ = run(Layer(cell, case.params, backend="python"), case)
+    others = [0, 2, 3, 4]
+    same_bits(y[:, others], clean[:, others], "the other rows")
+    same_bits(y[4:, 1], clean[4:, 1], "the row after its reset")
+    assert np.isnan(y[2:4, 1]).all() or not np.isnan(bad)
+    np.testing.assert_array_equal(np.isfinite(y), np.isfinite(python))
+
+
+@EVERY
 def test_the_python_step_keeps_the_contract(cell):
     python = lambda cell, params: Layer(cell, params, backend="python")  # noqa: E731
     hold(lambda case: time_does_not_matter(case, python), cell, np.float64, examples=15)
