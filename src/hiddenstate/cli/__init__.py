@@ -31,6 +31,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     with warnings.catch_warnings():
+        warnings.filterwarnings("always", module="hiddenstate")
         warnings.showwarning = _show_warning
         return _guarded(lambda: _run(words), debug)
 
@@ -81,7 +82,7 @@ def _told(error: Exception) -> tuple[str, ...]:
 
 
 def _complain(*sentences: str) -> None:
-    print("hiddenstate: " + ". ".join(sentences), file=sys.stderr)
+    print("hiddenstate: " + ". ".join(one.rstrip(".") for one in sentences), file=sys.stderr)
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 from hiddenstate import __version__, tasks
@@ -19,6 +20,13 @@ HELP = """Train recurrent networks on ordered data and run them one step at a ti
 Files may be CSV, JSONL, Parquet or plain text. Add --debug to any command to see where an error came from.
 """
 
+FIT_HELP = """
+
+Args:
+    file: the data.
+    out: where to save the model (.safetensors).
+"""
+
 
 def build() -> App:
     """The whole command line."""
@@ -30,29 +38,34 @@ def build() -> App:
         fit.command(_fit_command(getattr(tasks, estimator)), name=name)
     app.command(fit)
     for verb in (verbs.predict, verbs.stream, verbs.generate, verbs.score, verbs.show):
-        app.command(verb)
+        app.command(_with_short_out(verb))
     return app
 
 
-def _fit_command(estimator: type) -> Any:
+def _fit_command(estimator: type[tasks.Estimator]) -> Callable:
     """``fit`` of one task: the file, where to save, and the estimator's parameters as options."""
+
+    def command(file: str, *, out: str, **given: Any) -> int:
+        return verbs.fit(estimator(**options.values(estimator, given)), file, out=out)
+
+    documented, own = inspect.signature(verbs.fit, eval_str=True), options.parameters(estimator)
+    plain = [documented.parameters[name] for name in ("file", "out")]
+    command.__signature__ = inspect.Signature([*plain, *own])  # pyright: ignore[reportFunctionMemberAccess]
+    command.__doc__ = (estimator.__doc__ or "").split("\n")[0] + FIT_HELP
+    return _with_short_out(command)
+
+
+def _with_short_out(verb: Callable) -> Callable:
+    """The same command, with ``-o`` for ``--out``."""
     from cyclopts import Parameter
 
-    def command(file: str, *, output: str, **given: Any) -> int:
-        return verbs.fit(estimator(**options.values(estimator, given)), file, output)
+    def command(*args: Any, **kwargs: Any) -> Any:
+        return verb(*args, **kwargs)
 
-    file_help = Parameter(help="the data")
-    output_help = Parameter(name=["--output", "-o"], help="the file to save the model in (.safetensors)")
-    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [
-            inspect.Parameter(
-                "file", inspect.Parameter.POSITIONAL_ONLY, annotation=Annotated[str, file_help]
-            ),
-            inspect.Parameter(
-                "output", inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[str, output_help]
-            ),
-            *options.parameters(estimator),
-        ]
-    )
-    command.__doc__ = (estimator.__doc__ or "").split("\n")[0]
+    signature, short = inspect.signature(verb, eval_str=True), Parameter(name=["--out", "-o"])
+    found = dict(signature.parameters)
+    if out := found.get("out"):
+        found["out"] = out.replace(annotation=Annotated[out.annotation, short])
+    command.__signature__ = signature.replace(parameters=list(found.values()))  # type: ignore[attr-defined]
+    command.__name__, command.__doc__ = verb.__name__, verb.__doc__
     return command

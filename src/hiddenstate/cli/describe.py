@@ -8,6 +8,7 @@ from typing import Any
 
 from hiddenstate.bundle import Bundle
 from hiddenstate.spec import Recurrent, count_parameters, sources_of
+from hiddenstate.tasks.plain import from_plain
 
 WIDE = 100
 """Longest value shown; of longer ones (a vocabulary) the size is said."""
@@ -24,7 +25,8 @@ def description(bundle: Bundle) -> str:
         )
     lines.append(f"  parameters: {count_parameters(bundle.spec):,}")
     lines.append(f"  streams: {'yes' if bundle.spec.streamable else 'no (bidirectional)'}")
-    for title, part in (("task settings", bundle.task), ("codec", bundle.codec), ("card", bundle.card)):
+    settings = {key: from_plain(value) if key == "params" else value for key, value in bundle.task.items()}
+    for title, part in (("task settings", settings), ("codec", bundle.codec), ("card", bundle.card)):
         lines += ["", title, *_entries(part, "  ")]
     return "\n".join(lines)
 

@@ -125,8 +125,7 @@ def to_line(answer: Any) -> str:
 def plain(value: Any) -> Any:
     """Arrays, records and numpy scalars as what JSON knows."""
     if isinstance(value, (np.ndarray, np.generic)):
-        is_time = value.dtype.kind == "M"
-        return plain((value.astype(str) if is_time else value).tolist())
+        return _dates(value) if value.dtype.kind == "M" else plain(value.tolist())
     if is_dataclass(value) and not isinstance(value, type):
         return plain(asdict(value))
     if isinstance(value, tuple) and hasattr(value, "_fields"):
@@ -136,3 +135,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _dates(value: np.ndarray | np.generic) -> Any:
+    """ISO 8601, as short as it can be: no time of day where there is none."""
+    return np.datetime_as_string(np.asarray(value, dtype="datetime64[us]"), unit="auto").tolist()

@@ -48,7 +48,7 @@ def explanations(cls: type) -> dict[str, str]:
     for base in reversed(cls.__mro__):
         section = re.search(r"^Args:\n(.*?)(?=^\S|\Z)", inspect.cleandoc(base.__doc__ or ""), re.M | re.S)
         if section:
-            for name, text in re.findall(r"^    (\w+): (.*?)(?=^    \w|\Z)", section[1], re.M | re.S):
+            for name, text in re.findall(r"^    (\w+): (.*?)(?=^    \w+: |\Z)", section[1], re.M | re.S):
                 found[name] = " ".join(text.split()).replace("``", "")
     return found
 

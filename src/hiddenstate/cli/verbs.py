@@ -16,34 +16,40 @@ from . import DONE, INTERRUPTED, live
 from .describe import description
 
 
-def fit(estimator: Estimator, file: str, output: str) -> int:
-    """Trains on a file and saves the model; an interrupted training saves the best so far."""
-    folder = Path(output).resolve().parent
+def fit(estimator: Estimator, file: str, /, *, out: str) -> int:
+    """Train on a file and save the model; an interrupted training saves the best so far.
+
+    Args:
+        estimator: what to train.
+        file: the data.
+        out: where to save the model (``.safetensors``).
+    """
+    folder = Path(out).resolve().parent
     if not os.access(folder, os.W_OK):
         # said before the training, not after it
         raise BundleError(
-            "cannot write the model", where=output, fix=f"Check that {folder} exists and is writable"
+            "cannot write the model", where=out, fix=f"Check that {folder} exists and is writable"
         )
     estimator.fit(file)  # type: ignore[attr-defined]
-    estimator.save(output)
+    estimator.save(out)
     training = estimator.card["training"]
     how = f"{training['epochs']} epochs in {training['seconds']:.1f} s, ended by {training['stopped']}"
-    _note(f"saved {output}: {how}")
+    _note(f"saved {out}: {how}")
     return INTERRUPTED if training["stopped"] == "interrupt" else DONE
 
 
-def predict(model: str, file: str, /, *, output: str | None = None) -> int:
+def predict(model: str, file: str, /, *, out: str | None = None) -> int:
     """Answer for every sequence, series or text of a file, as a table.
 
     Args:
         model: the saved model.
         file: the data, as for fit; columns to be predicted may be missing.
-        output: where the table goes, as CSV, JSONL or Parquet by its suffix; standard output as CSV if not
+        out: where the table goes, as CSV, JSONL or Parquet by its suffix; standard output as CSV if not
             given.
     """
     estimator = _task(model, "predict")
     table = estimator.predict_table(file) if hasattr(estimator, "predict_table") else estimator.predict(file)
-    data.write(table, output)
+    data.write(table, out)
     return DONE
 
 
@@ -96,21 +102,21 @@ def generate(
     return DONE
 
 
-def score(model: str, file: str, /, *, output: str | None = None) -> int:
+def score(model: str, file: str, /, *, out: str | None = None) -> int:
     """Measure a model on a file, beside the baselines of its task.
 
     Args:
         model: the saved model.
         file: the data, with what is to be predicted.
-        output: where the table of figures goes, by its suffix; readable on standard output if not given.
+        out: where the table of figures goes, by its suffix; readable on standard output if not given.
     """
     estimator = _task(model, "score")
     # scikit-learn wants one number from a classifier's score
     scores = estimator.evaluate(file) if hasattr(estimator, "evaluate") else estimator.score(file)
-    if output is None:
+    if out is None:
         print(scores)
     else:
-        data.write({name: [row[name] for row in scores.rows] for name in scores.rows[0]}, output)
+        data.write({name: [row[name] for row in scores.rows] for name in scores.rows[0]}, out)
     return DONE
 
 

@@ -1,0 +1,7 @@
+"""``python -m hiddenstate.cli``: the command line where the script is not installed."""
+
+import sys
+
+from . import main
+
+sys.exit(main())
