@@ -158,7 +158,8 @@ class ForecastCodec:
             for level, column in zip(
                 self.layout.levels, quantile_names(name, self.layout.levels), strict=True
             ):
-                forecasts[column] = scale.decode(head.quantile(raw[..., i, :], level, ref), series)
+                values = scale.decode(head.quantile(raw[..., i, :], level, ref), series)
+                forecasts[column] = np.rint(values) if head.whole else values
         return forecasts
 
     def sample(
@@ -172,7 +173,8 @@ class ForecastCodec:
         """One draw per forecast, ``[..., steps, K]``, in raw values."""
         raw, ahead = self._split(head, output, reference)
         draws = head.sample(raw, ahead, rng)
-        return np.stack([scale.decode(draws[..., i], series) for i, scale in enumerate(self.target)], axis=-1)
+        columns = [scale.decode(draws[..., i], series) for i, scale in enumerate(self.target)]
+        return np.rint(np.stack(columns, axis=-1)) if head.whole else np.stack(columns, axis=-1)
 
     def _split(self, head: Head, output: np.ndarray, reference: Reference) -> tuple[np.ndarray, Reference]:
         shape = (*output.shape[:-1], self.layout.steps, len(self.target), head.width)
@@ -292,4 +294,4 @@ def _over_paths(values: np.ndarray, paths: int) -> np.ndarray:
 def _next(layout: Layout, stamps: np.ndarray) -> np.ndarray:
     """The stamp of the row after each row of a grid."""
     assert layout.frequency is not None
-    return np.concatenate([stamps[1:], layout.frequency.advance(stamps[-1], 1)])
+    return np.concatenate([stamps[1:], layout.frequency.advance(stamps[-1], 1)]) if len(stamps) else stamps

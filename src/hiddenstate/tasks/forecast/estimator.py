@@ -10,7 +10,7 @@ import numpy as np
 
 from hiddenstate import data
 from hiddenstate.errors import DataError, OptionError
-from hiddenstate.options import FLAG, InstanceOf, OneOf, Real, Whole, check, option
+from hiddenstate.options import FLAG, InstanceOf, OneOf, Real, Whole, option
 from hiddenstate.tasks.base import Estimator
 from hiddenstate.tasks.scores import Scores
 
@@ -59,12 +59,15 @@ class Forecaster(Estimator):
         scaling: of the targets, for each series: "standard", "robust", "minmax", "log" (amounts from 0) or
             "none".
         lags: values before the current one that are shown at each step; None: about one season.
-        season: cycle length in rows; None: from the time stamps, else from the values.
+        cycle: a cycle in rows longer than ``lags`` (the week of hourly rows, say): the values of the steps
+            ahead, one cycle before, are shown too. None: seen from the values; 0: none.
+        season: cycle length in rows of ``mase`` and the seasonal naive forecast; None: from the time stamps,
+            else from the values.
         context: rows in a training window; None: about two seasons or horizons.
         cell, cell_options, hidden_size, num_layers, dropout, epochs, batch_size, learning_rate, optimizer,
             weight_decay, clip_norm, schedule, warmup_updates, validation, patience, max_seconds, seed,
             checkpoint, progress: see :class:`~hiddenstate.tasks.base.Estimator`. ``validation`` is the last
-                share of every series.
+            share of every series.
 
     Learned by ``fit``: ``target_names_``, ``season_``, ``frequency_`` (None without time stamps), and what
     every estimator has.
@@ -98,6 +101,7 @@ class Forecaster(Estimator):
     level: str = option("last", OneOf("last", "mean", "none"))
     scaling: str = option("standard", OneOf("standard", "robust", "minmax", "log", "none"))
     lags: int | None = option(None, Whole(0, 1 << 12), OneOf(None))
+    cycle: int | None = option(None, Whole(0, 1 << 12), OneOf(None))
     season: int | None = option(None, Whole(1, 1 << 16), OneOf(None))
     context: int | None = option(None, Whole(2), OneOf(None))
     dropout: float = option(0.1, Real(0, 1, below=True))
@@ -120,7 +124,7 @@ class Forecaster(Estimator):
         """
         from .prepare import prepare
 
-        check(self)
+        self._check()
         self._check_together()
         prepared, histories, rows = prepare(self, source)
         if self.validation is not None:

@@ -55,7 +55,7 @@ class Features:
     def __init__(self, layout: Layout, *, known: bool = True, paths: int = 1) -> None:
         self._layout, self._known = layout, known
         targets = len(layout.target)
-        self._window = np.full((layout.lags + 1, paths, targets), np.nan)
+        self._window = np.full((max(layout.lags, *layout.shown, 0) + 1, paths, targets), np.nan)
         self._past = np.zeros((1, len(layout.past)))
         self._moments = np.zeros(
             (3, paths, targets)
@@ -147,16 +147,18 @@ class Features:
         first = np.where(np.isnan(self._first), _first_known(target), self._first)
         apart = np.where(np.isnan(target), 0.0, target - first)
         steps = np.stack([~np.isnan(target), apart, apart**2]).astype(np.float64)
-        moments = np.cumsum(np.concatenate([self._moments[:, None], steps], axis=1), axis=1)[:, 1:]
-        self._first, self._moments = first, moments[:, -1]
-        count = np.maximum(moments[0], 1.0)
-        variance = moments[2] / count - (moments[1] / count) ** 2
+        sums = np.cumsum(np.concatenate([self._moments[:, None], steps], axis=1), axis=1)
+        self._first, self._moments = first, sums[:, -1]
+        count, total, squares = sums[:, 1:]
+        count = np.maximum(count, 1.0)
+        variance = squares / count - (total / count) ** 2
         unit = np.sqrt(np.maximum(variance, 0.0))
         return np.where(unit > _SMALLEST_UNIT, unit, 1.0)
 
 
 def _first_known(target: np.ndarray) -> np.ndarray:
     """The first value of each path that is not missing, ``[1, B, K]``; NaN where there is none."""
-    known = ~np.isnan(target)
-    place = np.argmax(known, axis=0)
+    if not len(target):
+        return np.full((1, *target.shape[1:]), np.nan)
+    place = np.argmax(~np.isnan(target), axis=0)
     return np.take_along_axis(target, place[None], axis=0)

@@ -62,6 +62,7 @@ class Head(ABC):
     name: ClassVar[str]
     width: int  # outputs for each forecast value
     spread: ClassVar[bool] = True  # whether there is more than a point
+    whole: ClassVar[bool] = False  # whether quantiles and draws are whole numbers
 
     @abstractmethod
     def point(self, raw: np.ndarray, ref: Reference) -> np.ndarray:
@@ -193,6 +194,7 @@ class NegativeBinomial(Head):
 
     name = "negative-binomial"
     width = 2
+    whole = True
 
     def point(self, raw: np.ndarray, ref: Reference) -> np.ndarray:
         """The mean count."""

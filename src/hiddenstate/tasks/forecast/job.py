@@ -161,6 +161,8 @@ class ForecastJob:
 
     def _ahead(self, target: np.ndarray, window: Window) -> np.ndarray:
         """The next values after each counted row, ``[n, steps, K]``, NaN beyond the window's end."""
+        if window.start == window.stop:
+            return np.empty((0, self._steps, target.shape[1]))
         known = target[window.start + 1 : min(window.stop + self._steps, window.end)]
         missing = window.stop - window.start + self._steps - 1 - len(known)
         padded = np.concatenate([known, np.full((missing, target.shape[1]), np.nan)])

@@ -11,7 +11,8 @@ from hiddenstate.spec import Block, Concat, Dropout, Embed, Input, Linear, Model
 
 from . import heads
 
-LEVELS = ("last", "mean", "none")
+LONGEST_AHEAD = 96
+"""Steps ahead whose values one cycle before are shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,8 @@ class Layout:
         level: what is subtracted at each step: the "last" value, the "mean" of the window, or nothing
             ("none").
         lags: values before the current one that are shown at each step.
+        cycle: length of a cycle longer than that, of which the values of the steps ahead, one cycle before,
+            are shown as well; 0: none.
         masked: targets and past columns with missing values in training: the network is told where they are.
         head: what the outputs mean (a name of ``heads``).
         levels: quantile levels of the answers.
@@ -53,14 +56,17 @@ class Layout:
     recursive: bool = False
     level: str = "last"
     lags: int = 1
+    cycle: int = 0
     masked: tuple[str, ...] = ()
     head: str = "point"
     levels: tuple[float, ...] = ()
 
     @property
-    def shown(self) -> range:
+    def shown(self) -> tuple[int, ...]:
         """How far back the shown values lie; the last value is left out where it is the level itself."""
-        return range(1 if self.level == "last" else 0, self.lags + 1)
+        ahead = min(self.steps, LONGEST_AHEAD, max(self.cycle - self.lags - 1, 0))
+        recent = range(1 if self.level == "last" else 0, self.lags + 1)
+        return (*recent, *(self.cycle - step for step in range(1, ahead + 1)))
 
     def make_head(self, measure: str = "mse") -> heads.Head:
         """What turns outputs into forecasts."""

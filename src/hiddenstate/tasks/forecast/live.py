@@ -224,7 +224,7 @@ class Live:
         if layout.time is None or layout.frequency is None:
             return None
         stamp = values.get(layout.time)
-        if stamp is None or stamp == "":
+        if stamp is None or stamp == "" or stamp != stamp:  # NaN and NaT differ from themselves
             if first:
                 raise DataError("the first row needs its time stamp", expected=f"'{layout.time}'", got="none")
             assert self._last is not None

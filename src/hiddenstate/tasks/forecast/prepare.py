@@ -81,6 +81,7 @@ def _complete(layout: Layout, forecaster: Forecaster, training: Sequence[History
     _check_values(layout, forecaster, training)
     season = forecaster.season or _season(layout, training)
     lags = forecaster.lags if forecaster.lags is not None else min(max(season, 12), LONGEST_LAGS)
+    cycle = forecaster.cycle if forecaster.cycle is not None else _seen_season(training)
     missing = {name for one in training for name, values in _columns(layout, one) if np.isnan(values).any()}
     head, levels = {
         "point": ("point", ()),
@@ -95,6 +96,7 @@ def _complete(layout: Layout, forecaster: Forecaster, training: Sequence[History
         recursive=forecaster.strategy == "recursive",
         level=forecaster.level,
         lags=max(lags, 1) if forecaster.level == "last" else lags,
+        cycle=cycle if cycle > lags + 1 else 0,
         masked=tuple(name for name in (*layout.target, *layout.past) if name in missing),
         head=head,
         levels=levels,
@@ -140,8 +142,11 @@ def _season(layout: Layout, training: Sequence[History]) -> int:
     """What the calendar says, else what the longest series shows."""
     if layout.frequency is not None and layout.frequency.season > 1:
         return layout.frequency.season
-    longest = max(training, key=len)
-    return detect_season(longest.target[:, 0])
+    return _seen_season(training)
+
+
+def _seen_season(training: Sequence[History]) -> int:
+    return detect_season(max(training, key=len).target[:, 0])
 
 
 def _spec(codec: ForecastCodec, forecaster: Forecaster) -> Any:
@@ -178,7 +183,7 @@ def _job(
         reference = Reference(*(value[:, 0] for value in seen.reference))
         examples.append(Example(inputs, seen.scaled[:, 0], reference, count))
     layout = codec.layout
-    context = forecaster.context or int(np.clip(2 * max(layout.season, layout.horizon), 64, 384))
+    context = forecaster.context or int(np.clip(2 * max(layout.season, layout.horizon), 192, 384))
     loss = forecaster.loss
     identity = {
         "data": _digest(histories),
