@@ -225,6 +225,7 @@ void linear(const LinearPlan &plan, handle x_, handle y_) {
 NB_MODULE(_core, m) {
     using namespace hiddenstate;
     using namespace nb::literals;
+    nb::set_leak_warnings(false);  // a torch graph still alive when Python ends keeps its plans
     nb::class_<LayerPlan>(m, "Plan", "Packed weights of one layer in one direction; immutable.")
         .def(nb::init<const std::string &, nb::handle, nb::handle, nb::handle, nb::handle, nb::handle, bool>(),
              "cell"_a, "weight_ih"_a.none(), "weight_hh"_a.none(), "bias_ih"_a.none() = nb::none(),
