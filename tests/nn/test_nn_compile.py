@@ -5,6 +5,7 @@ from __future__ import annotations
 import jaxtyping
 import pytest
 import torch
+import torch.utils.checkpoint
 
 import hiddenstate.nn as hs_nn
 from hiddenstate.spec import Input, Linear, ModelSpec, Recurrent
@@ -114,6 +115,35 @@ def test_exported_with_free_sizes_and_saved(tmp_path, strict):
     torch.testing.assert_close(loaded(x, lengths), expected, **CLOSE)
     x, lengths = torch.randn(5, 9, 4), torch.tensor([9, 1, 0, 4, 4])
     torch.testing.assert_close(loaded(x, lengths), model(x, lengths), **CLOSE)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.trace", "ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.enable_grad])
+def test_traced(mode):
+    """A trace holds the operator, not the numbers of the example."""
+    layer = hs_nn.GRU(4, 5, 2, bidirectional=True)
+    with mode():
+        traced = torch.jit.trace(layer, (torch.randn(6, 3, 4),))
+        x = torch.randn(6, 3, 4)
+        torch.testing.assert_close(traced(x), layer(x), **CLOSE)
+
+
+def test_vmap_inside_a_compiled_function():
+    layer = hs_nn.LSTM(4, 5)
+    many = torch.randn(2, 6, 3, 4)
+    compiled = torch.compile(torch.func.vmap(lambda x: layer(x)[0]), fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(many), torch.stack([layer(x)[0] for x in many]), **CLOSE)
+
+
+def test_checkpointed_and_offloaded():
+    layer, x = hs_nn.LSTM(4, 5, 2), torch.randn(6, 3, 4)
+    expected = torch.autograd.grad(layer(x)[0].sum(), list(layer.parameters()))
+    again = torch.utils.checkpoint.checkpoint(lambda x: layer(x)[0], x, use_reentrant=False)
+    with torch.autograd.graph.save_on_cpu():
+        moved = layer(x)[0]
+    for y in (again, moved):
+        found = torch.autograd.grad(y.sum(), list(layer.parameters()))
+        torch.testing.assert_close(found, expected, **CLOSE)
 
 
 def test_the_operators_pass_torchs_own_check():

@@ -59,6 +59,8 @@ class Arguments(NamedTuple):
         return time, batch, out if self.weight_hr is None else self.weight_hr.shape[1], out
 
 
+_Memory = np.ndarray | None
+
 DIFFERENTIABLE = 10
 """How many of the arguments, from the first on, have a gradient."""
 
@@ -133,12 +135,19 @@ def backward(
     return gradients
 
 
-def _operands(arguments: Arguments) -> list[np.ndarray | None]:
-    """What forward and backward read beside the weights: x, h0, c0, lengths, resets, rest_h, rest_c."""
-    x, h0, c0, *_, rest_h, rest_c, lengths, resets = arguments
-    return [_array(tensor) for tensor in (x, h0, c0, lengths, resets, rest_h, rest_c)]
+def _operands(given: Arguments) -> tuple[_Memory, _Memory, _Memory, _Memory, _Memory, _Memory, _Memory]:
+    """What forward and backward read beside the weights, in the kernels' order."""
+    return (
+        _array(given.x),
+        _array(given.h0),
+        _array(given.c0),
+        _array(given.lengths),
+        _array(given.resets),
+        _array(given.rest_h),
+        _array(given.rest_c),
+    )
 
 
-def _array(tensor: Tensor | None) -> np.ndarray | None:
+def _array(tensor: Tensor | None) -> _Memory:
     """A tensor's memory as numpy, which gives it away faster than torch does; a copy if not C-contiguous."""
     return None if tensor is None else tensor.detach().contiguous().numpy()

@@ -65,7 +65,8 @@ def _fields(state: State | None) -> tuple[Tensor | None, Tensor | None]:
 
 def _run(arguments: Arguments, cell: str, reverse: bool) -> tuple[Tensor, Tensor, Tensor]:
     if not _is_plain(arguments.x):
-        return operators.scan(arguments, cell, reverse, torch.is_grad_enabled())[:3]
+        keep = torch.is_grad_enabled() or torch._C._is_tracing()  # a trace serves both modes
+        return operators.scan(arguments, cell, reverse, keep)[:3]
     if torch.is_grad_enabled() and any(t.requires_grad for t in arguments if t is not None):
         return _EagerScan.apply(*arguments, cell, reverse)  # pyright: ignore[reportReturnType]
     packed = kernel.plan(arguments, cell, backward=False)
@@ -73,9 +74,10 @@ def _run(arguments: Arguments, cell: str, reverse: bool) -> tuple[Tensor, Tensor
 
 
 def _is_plain(x: Tensor) -> bool:
-    """Whether only autograd watches this call: no compiler, no functional transform, no dispatch mode."""
+    """Whether only autograd watches this call: no compiler or tracer, no functional transform, no mode."""
     return not (
         torch.compiler.is_compiling()
+        or torch._C._is_tracing()
         or torch._C._are_functorch_transforms_active()
         or torch._C._len_torch_dispatch_stack()
         or type(x) not in (Tensor, torch.nn.Parameter)
