@@ -143,7 +143,7 @@ def test_many_series_of_any_length_in_any_order():
 
 
 def test_columns_known_ahead_are_used():
-    """The target is what the known column says, one step later: only a network that looks ahead can know it."""
+    """The target is what the known column says: only a network that looks ahead can know it."""
     rng = np.random.default_rng(0)
     known = rng.normal(size=500)
     table = {"y": known + 0.01 * rng.normal(size=500), "known": known}
