@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from hiddenstate import data
-from hiddenstate.train import Loss, losses, mean_loss, tensors
+
+if TYPE_CHECKING:
+    from hiddenstate.train import Loss
 
 UNKNOWN_SHARE = 0.01
 """Share of the symbols of a text hidden while learning: it gives the id of unknown symbols a meaning."""
@@ -47,7 +49,7 @@ class ClassifyJob:
         self._items, self._y, self._size = items, y, batch_size
         self._lengths = np.array([len(item) for item in items], np.int64)
         self._train, self._held = np.flatnonzero(~held), np.flatnonzero(held)
-        self._weights = None if class_weights is None else tensors(class_weights.astype(np.float32))
+        self._weights = None if class_weights is None else class_weights.astype(np.float32)
 
     def batches(self, epoch: int, seed: int) -> list[Batch]:
         """Sequences of similar length side by side."""
@@ -57,15 +59,19 @@ class ClassifyJob:
 
     def loss(self, module: Any, batch: Batch, carried: Any) -> Loss:
         """Cross-entropy of the labels of the rows in ``batch``."""
+        from hiddenstate.train import losses, tensors
+
         x, lengths = data.pad([self._items[i] for i in batch.rows])
         if batch.seed is not None and x.dtype == np.int64:
             x[np.random.default_rng(batch.seed).random(x.shape) < UNKNOWN_SHARE] = 0
         given = tensors({"x": x, "lengths": lengths, "y": self._y[batch.rows]})
         logits, _ = module({"x": given["x"]}, lengths=given["lengths"])
-        return losses.cross_entropy(logits, given["y"], class_weights=self._weights)
+        return losses.cross_entropy(logits, given["y"], class_weights=tensors(self._weights))
 
     def validate(self, module: Any) -> float | None:
         """Mean loss of the sequences held back."""
+        from hiddenstate.train import mean_loss
+
         if not len(self._held):
             return None
         by_length = self._held[np.argsort(self._lengths[self._held], kind="stable")]

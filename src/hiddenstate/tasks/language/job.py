@@ -9,12 +9,14 @@ the document.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from hiddenstate import data
-from hiddenstate.train import Loss, losses, mean_loss, tensors
+
+if TYPE_CHECKING:
+    from hiddenstate.train import Loss
 
 UNKNOWN_SHARE = 0.002
 """Share of the symbols hidden while learning: it gives the id of unknown symbols a meaning."""
@@ -81,12 +83,16 @@ class LanguageJob:
 
     def loss(self, module: Any, batch: Stream, carried: Any) -> Loss:
         """Cross-entropy of the next symbol; the state at the end is carried into the next window."""
+        from hiddenstate.train import losses, tensors
+
         ids, targets, starts = tensors(batch)
         logits, state = module({"x": ids}, state=carried, resets=starts)
         return losses.cross_entropy(logits, targets)._replace(carried=state)
 
     def validate(self, module: Any) -> float | None:
         """Mean loss over the documents held back, in nats per symbol."""
+        from hiddenstate.train import mean_loss
+
         if self._held is None:
             return None
         return mean_loss(self, module, self._windows(self._held, 0))
