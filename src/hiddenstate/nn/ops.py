@@ -65,7 +65,8 @@ def _fields(state: State | None) -> tuple[Tensor | None, Tensor | None]:
 
 def _run(arguments: Arguments, cell: str, reverse: bool) -> tuple[Tensor, Tensor, Tensor]:
     if not _is_plain(arguments.x):
-        keep = torch.is_grad_enabled() or torch._C._is_tracing()  # a trace serves both modes
+        tracing = torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage] - a trace serves both modes
+        keep = torch.is_grad_enabled() or tracing
         return operators.scan(arguments, cell, reverse, keep)[:3]
     if torch.is_grad_enabled() and any(t.requires_grad for t in arguments if t is not None):
         return _EagerScan.apply(*arguments, cell, reverse)  # pyright: ignore[reportReturnType]
