@@ -130,21 +130,22 @@ class BackwardPass {
                  const T *BackRow<T>::*source) {
         const Index width = m.vectors * lanes<T>, hidden = plan_.hidden;
         rows += places.first;
-        for_each_tile(m, places.last - places.first, panels, [&](Index first, int count, Index panel, int together) {
-            alignas(64) T sums[tile_size * lanes<T>];
-            const T *a[most_rows], *start[most_rows];
-            T *out[most_rows];
-            const Index vectors = vectors_in_panel(m, panel), row_width = together * vectors * lanes<T>;
-            for (int r = 0; r < count; ++r) {
-                a[r] = rows[first + r].*source;
-                start[r] = m.start + panel * width;
-                out[r] = sums + r * row_width;
-            }
-            run_tile(TileCall<T>{m.depth, a, 1, panel_data(m, panel), width * m.depth, start, width, out, width}, count,
-                     vectors, together);
-            maths(BackTile<T>{rows + first, count, sums, row_width, panel * width, together * vectors, m.columns,
-                              hidden});
-        });
+        for_each_tile(
+            m, places.last - places.first, panels, false, [&](Index first, int count, Index panel, int together) {
+                alignas(64) T sums[tile_size * lanes<T>];
+                const T *a[most_rows], *start[most_rows];
+                T *out[most_rows];
+                const Index vectors = vectors_in_panel(m, panel), row_width = together * vectors * lanes<T>;
+                for (int r = 0; r < count; ++r) {
+                    a[r] = rows[first + r].*source;
+                    start[r] = m.start + panel * width;
+                    out[r] = sums + r * row_width;
+                }
+                run_tile(TileCall<T>{m.depth, a, 1, panel_data(m, panel), width * m.depth, start, width, out, width},
+                         count, vectors, together);
+                maths(BackTile<T>{rows + first, count, sums, row_width, panel * width, together * vectors, m.columns,
+                                  hidden});
+            });
     }
 
     // A row in step s: what flows in from step s+1, and what is stored of step s.

@@ -84,7 +84,7 @@ class ForwardPass {
             for (Index s = first; s < last; ++s) {
                 const Index alive = member.rows.alive(schedule_.active[s]);
                 place_rows(member, s, alive, products);
-                advance(member, number, alive);
+                advance(member, number, alive, s % 2 != 0);
                 products += alive * layer_.x_width();
             }
             first = last;
@@ -93,9 +93,9 @@ class ForwardPass {
     }
 
     // One step of the member's rows: all units of its own rows, or its own units of all rows.
-    void advance(const ForwardMember<T> &member, int number, Index alive) {
+    void advance(const ForwardMember<T> &member, int number, Index alive, bool backwards) {
         for (int phase = 0; phase < layer_.cell.phases; ++phase) {
-            layer_.gates(phase, alive, member.step, division_.panels(layer_.h_matrix(phase), number));
+            layer_.gates(phase, alive, member.step, division_.panels(layer_.h_matrix(phase), number), backwards);
             if (!division_.by_rows) team_.wait();
         }
         if (!plan_.proj) return;

@@ -57,12 +57,12 @@ struct Layer {
     }
 
     // Products with h (or r*h) and the gate maths of one phase.
-    void gates(int phase, Index count, const StepRow<T> *rows, Range panels) const {
+    void gates(int phase, Index count, const StepRow<T> *rows, Range panels, bool backwards = false) const {
         const Phase &ph = cell.phase[phase];
         const Matrix<T> &m = h_matrix(phase);
         const Index together_blocks = blocks_in_panel(phase), x_panel = together_blocks * ph.slots * lanes<T>;
         const Index width = m.vectors * lanes<T>, region = x_region(phase);
-        for_each_tile(m, count, panels, [&](Index first, int tile_rows, Index panel, int together) {
+        for_each_tile(m, count, panels, backwards, [&](Index first, int tile_rows, Index panel, int together) {
             alignas(64) T sums[tile_size * lanes<T>];
             const T *a[most_rows], *start[most_rows];
             T *out[most_rows];

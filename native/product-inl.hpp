@@ -158,22 +158,21 @@ inline Range share(Index count, int members, int member) {
 }
 
 // Calls visit(first row, rows, panel, panels) over all tiles of `rows` rows and the given panels: panels outside (one
-// panel stays in the cache while the rows pass), rows inside, cut as evenly as possible.
+// panel stays in the cache while the rows pass), rows inside, cut as evenly as possible. Going backwards over the
+// panels at every other step meets those first that the cache still holds.
 template <class T, class Visit>
-void for_each_tile(const Matrix<T> &m, Index rows, Range panels, Visit visit) {
-    for (Index p = panels.first; p < panels.last;) {
-        const Index vectors = vectors_in_panel(m, p);
-        const Index tiles = ceil_div(rows, rows_that_fit(vectors));
-        int together = 1;
-        if (tiles == 1) {
-            const int fit = panels_that_fit(int(rows));
-            if (p + fit <= panels.last && vectors_in_panel(m, p + fit - 1) == vectors) together = fit;
-        }
+void for_each_tile(const Matrix<T> &m, Index rows, Range panels, bool backwards, Visit visit) {
+    for (Index done = 0, count = panels.last - panels.first; done < count;) {
+        int together = rows == 1 || rows == 2 ? panels_that_fit(int(rows)) : 1;
+        const Index start = backwards ? panels.last - done - together : panels.first + done;
+        if (done + together > count || vectors_in_panel(m, start + together - 1) != m.vectors) together = 1;
+        const Index p = backwards ? panels.last - done - together : panels.first + done;
+        const Index tiles = ceil_div(rows, rows_that_fit(vectors_in_panel(m, p)));
         for (Index t = 0; t < tiles; ++t) {
             const Index first = rows * t / tiles;
             visit(first, int(rows * (t + 1) / tiles - first), p, together);
         }
-        p += together;
+        done += together;
     }
 }
 
@@ -196,7 +195,7 @@ template <class T>
 void multiply(const Product<T> &product, const Matrix<T> &m, Range panels) {
     const Index width = m.vectors * lanes<T>;
     const Index out_panel = product.out_panel ? product.out_panel : width;
-    for_each_tile(m, product.rows, panels, [&](Index first, int rows, Index panel, int together) {
+    for_each_tile(m, product.rows, panels, false, [&](Index first, int rows, Index panel, int together) {
         const T *a[most_rows], *start[most_rows];
         T *out[most_rows];
         for (int r = 0; r < rows; ++r) {
