@@ -233,10 +233,10 @@ class Encoder:
             parts.append(_over_paths(codec.calendar.encode(_next(layout, rows.time)), shape[1]))
         if layout.future:
             parts.append(_over_paths(ahead[:, 0], shape[1]))
-        inputs = {"x": np.concatenate(parts, axis=2).astype(np.float32)}
+        inputs = {"x": _narrow(np.concatenate(parts, axis=2))}
         if layout.future:
             window = ahead.reshape(shape[0], layout.steps * len(layout.future))
-            inputs["future"] = _over_paths(window, shape[1]).astype(np.float32)
+            inputs["future"] = _narrow(_over_paths(window, shape[1]))
         inputs |= {f"word{i}": np.full(shape, id, np.int64) for i, id in enumerate(self._words)}
         return Encoded(inputs, scaled, self._reference(seen.level, seen.unit))
 
@@ -284,6 +284,12 @@ def _scale(scales: Sequence[Numbers], values: np.ndarray, series: str | None = N
     """Every column of ``values [..., F]`` by its own codec."""
     columns = [scale.encode(values[..., i], series) for i, scale in enumerate(scales)]
     return np.stack(columns, axis=-1) if columns else np.empty(values.shape)
+
+
+def _narrow(values: np.ndarray) -> np.ndarray:
+    """As float32; what is too large becomes infinite, which the network's edge refuses by name."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
 
 
 def _over_paths(values: np.ndarray, paths: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from hiddenstate import data
+from hiddenstate import cells, data
 from hiddenstate.errors import DataError, OptionError
 from hiddenstate.options import FLAG, InstanceOf, OneOf, Real, Whole, option
 from hiddenstate.tasks.base import Estimator
@@ -132,6 +132,8 @@ class Forecaster(Estimator):
         return self._train(prepared)
 
     def _check_together(self) -> None:
+        """Checks that no single range says: the cell, quantile levels, and what excludes what."""
+        cells.get(self.cell, **dict(self.cell_options or {}))
         levels = list(self.quantiles)
         if self.output != "point" and (
             not levels or not all(Real(0, 1, True, True).admits(v) for v in levels)

@@ -49,7 +49,7 @@ def prepare(forecaster: Forecaster, source: Any) -> tuple[Prepared, list[History
         future=forecaster.future,
     )
     histories, frequency = read(table, layout)
-    rows = _training_rows(histories, forecaster.validation)
+    rows = _training_rows(histories, forecaster)
     training = [cut(one, count) for one, count in zip(histories, rows, strict=True)]
     layout = _complete(replace(layout, frequency=frequency), forecaster, training)
     codec = ForecastCodec.fit(training, layout, scaling=forecaster.scaling, calendar=forecaster.calendar)
@@ -64,16 +64,25 @@ def prepare(forecaster: Forecaster, source: Any) -> tuple[Prepared, list[History
     return prepared, histories, rows
 
 
-def _training_rows(histories: Sequence[History], validation: float | None) -> list[int]:
-    lengths = [len(one) for one in histories]
-    if max(lengths) < 2:
+def _training_rows(histories: Sequence[History], forecaster: Forecaster) -> list[int]:
+    """How many rows of each series are trained on; the rest is held back.
+
+    Raises:
+        DataError: when no series shows the whole horizon.
+    """
+    parts = data.cut_in_time([len(one) for one in histories], validation=forecaster.validation or 0)
+    rows = [part.train.stop for part in parts]
+    steps = forecaster.horizon if forecaster.strategy == "direct" else 1
+    if max(rows) <= steps:
+        held = "" if forecaster.validation is None else f" before the last {forecaster.validation:.0%}"
         raise DataError(
-            "too few rows to learn a forecast",
-            where=histories[0].where,
-            expected="two rows of a series",
-            got=max(lengths),
+            "too few rows to learn from",
+            where=histories[0].where if len(histories) == 1 else f"the longest of {len(histories)} series",
+            expected=f"more rows than the horizon of {steps}{held}",
+            got=max(rows),
+            fix="Give more rows, a shorter horizon, or validation=None",
         )
-    return [part.train.stop for part in data.cut_in_time(lengths, validation=validation or 0)]
+    return rows
 
 
 def _complete(layout: Layout, forecaster: Forecaster, training: Sequence[History]) -> Layout:
