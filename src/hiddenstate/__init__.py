@@ -12,7 +12,7 @@ from .errors import HiddenStateError
 from .scan import scan  # early: later the submodule of the same name would shadow the function
 
 if TYPE_CHECKING:
-    from . import bundle, cells, codecs, data, nn, runtime, spec, tasks
+    from . import bundle, cells, codecs, data, lens, nn, runtime, spec, tasks
     from .native import get_num_threads, isa, set_num_threads
     from .tasks import Forecaster, LanguageModel, SequenceClassifier, load
 
@@ -27,7 +27,7 @@ _HOME = {
     "load": "tasks",
     "set_num_threads": "native",
 }
-_MODULES = ("bundle", "cells", "codecs", "data", "nn", "runtime", "spec", "tasks")
+_MODULES = ("bundle", "cells", "codecs", "data", "lens", "nn", "runtime", "spec", "tasks")
 
 __all__ = ["HiddenStateError", "scan", *_HOME, *_MODULES]
 
