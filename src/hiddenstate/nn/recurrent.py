@@ -17,6 +17,9 @@ from . import paths
 from .paths import Path
 from .stacked import Stacked
 
+# torch 2.6 does not say when it exports; there a layer's last_path may name the exported program's.
+_is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)
+
 
 class Recurrent(Stacked, torch.nn.RNNBase):
     """What ``RNN``, ``LSTM`` and ``GRU`` share; not made directly.
@@ -172,7 +175,7 @@ class Recurrent(Stacked, torch.nn.RNNBase):
         path: Path = "torch" if torch_can and self._torch_has_cell else "python"
         if paths.has_native(self.cell, x, weights if state is None else (*weights, *state)):
             path = "native"
-        if not torch.compiler.is_exporting():  # a program on its own is not this layer's last call
+        if not _is_exporting():  # a program on its own is not this layer's last call
             object.__setattr__(
                 self, "last_path", path
             )  # a plain attribute: torch's setter costs ten times this
