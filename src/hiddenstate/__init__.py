@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import HiddenStateError
 from .scan import scan  # early: later the submodule of the same name would shadow the function
+from .version import __version__
 
 if TYPE_CHECKING:
     from . import bundle, cells, codecs, data, lens, nn, runtime, spec, tasks
     from .native import get_num_threads, isa, set_num_threads
     from .tasks import Forecaster, LanguageModel, SequenceClassifier, load
-
-__version__ = "0.1.0"
 
 _HOME = {
     "Forecaster": "tasks",
@@ -29,7 +28,7 @@ _HOME = {
 }
 _MODULES = ("bundle", "cells", "codecs", "data", "lens", "nn", "runtime", "spec", "tasks")
 
-__all__ = ["HiddenStateError", "scan", *_HOME, *_MODULES]
+__all__ = ["HiddenStateError", "__version__", "scan", *_HOME, *_MODULES]
 
 
 def __getattr__(name: str) -> Any:

@@ -35,6 +35,7 @@ from safetensors.numpy import save as to_safetensors
 from .errors import BundleError, HiddenStateError
 from .files import write_atomic
 from .spec import ModelSpec
+from .version import __version__
 
 FORMAT = 1
 """Version of the file format that this version of hiddenstate writes, and the newest that it reads."""
@@ -82,7 +83,7 @@ def save(path: str | os.PathLike, bundle: Bundle) -> None:
     parts = {"spec": bundle.spec.to_json(), "codec": bundle.codec, "task": bundle.task, "card": bundle.card}
     try:
         checksum = _checksum(_canonical(parts), bundle.params)
-        text = _canonical({"format": FORMAT, "written_by": _version(), "sha256": checksum} | parts).decode()
+        text = _canonical({"format": FORMAT, "written_by": __version__, "sha256": checksum} | parts).decode()
     except (TypeError, ValueError, RecursionError) as error:
         raise BundleError(
             "part of the model cannot be written as JSON", where=where, got=str(error)
@@ -226,12 +227,6 @@ def _weights_digest(params: Mapping[str, np.ndarray]) -> bytes:
 
 def _checksum(description: bytes, params: Mapping[str, np.ndarray]) -> str:
     return hashlib.sha256(description + _weights_digest(params)).hexdigest()
-
-
-def _version() -> str:
-    from . import __version__
-
-    return __version__
 
 
 def _reason(error: Exception) -> str:

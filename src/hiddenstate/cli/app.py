@@ -6,7 +6,8 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
-from hiddenstate import __version__, tasks
+from hiddenstate import tasks
+from hiddenstate.version import __version__
 
 from . import options, verbs
 

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hiddenstate.version import __version__
+
 if TYPE_CHECKING:
     from hiddenstate.train import Report
 
 
 def make(data: Mapping[str, Any], *, seed: int, report: Report) -> dict[str, Any]:
     """The card of a training that just ended; metrics are added by the task."""
-    from hiddenstate import __version__
 
     versions = {"hiddenstate": __version__, "python": platform.python_version(), "numpy": np.__version__}
     return {

@@ -21,6 +21,7 @@ from torch import Tensor
 from hiddenstate.errors import BundleError, HiddenStateError
 from hiddenstate.files import write_atomic
 from hiddenstate.native import isa
+from hiddenstate.version import __version__
 
 from .callbacks import Callback
 
@@ -260,7 +261,6 @@ def _short(value: Any) -> str:
 
 
 def _environment() -> dict[str, Any]:
-    from hiddenstate import __version__
 
     return {
         "hiddenstate": __version__,
