@@ -17,25 +17,37 @@ if TYPE_CHECKING:
     from .native import get_num_threads, isa, set_num_threads
     from .tasks import Forecaster, LanguageModel, SequenceClassifier, load
 
-_HOME = {
-    "Forecaster": "tasks",
-    "LanguageModel": "tasks",
-    "SequenceClassifier": "tasks",
-    "get_num_threads": "native",
-    "isa": "native",
-    "load": "tasks",
-    "set_num_threads": "native",
-}
-_MODULES = ("bundle", "cells", "codecs", "data", "lens", "nn", "runtime", "spec", "tasks")
+__all__ = [
+    "Forecaster",
+    "HiddenStateError",
+    "LanguageModel",
+    "SequenceClassifier",
+    "__version__",
+    "bundle",
+    "cells",
+    "codecs",
+    "data",
+    "get_num_threads",
+    "isa",
+    "lens",
+    "load",
+    "nn",
+    "runtime",
+    "scan",
+    "set_num_threads",
+    "spec",
+    "tasks",
+]
 
-__all__ = ["HiddenStateError", "__version__", "scan", *_HOME, *_MODULES]
+_HOME = {"get_num_threads": "native", "isa": "native", "set_num_threads": "native"}
+_HOME |= dict.fromkeys(("Forecaster", "LanguageModel", "SequenceClassifier", "load"), "tasks")
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(f".{name}", __name__)
     if name in _HOME:
         return getattr(import_module(f".{_HOME[name]}", __name__), name)
+    if name in __all__:
+        return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

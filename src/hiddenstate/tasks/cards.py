@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 def make(data: Mapping[str, Any], *, seed: int, report: Report) -> dict[str, Any]:
     """The card of a training that just ended; metrics are added by the task."""
-
     versions = {"hiddenstate": __version__, "python": platform.python_version(), "numpy": np.__version__}
     return {
         "data": dict(data),
