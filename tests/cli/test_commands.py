@@ -117,6 +117,16 @@ def test_score_shows_the_baselines(files, tmp_path, capsys, model, data, names):
     assert rows[0]["model"].startswith("network")
 
 
+def test_score_against_n_grams(files, capsys):
+    words = ["score", files / "rhyme", files / "rhyme.txt", "--train", files / "rhyme.txt"]
+    code, out, _ = run(capsys, *words)
+    assert code == 0
+    assert "5-gram" in out
+    code, _, err = run(capsys, "score", files / "tone", files / "reviews.csv", "--train", "x.csv")
+    assert code == 2
+    assert "only for language models (in --train): got a model of task 'classify'" in err
+
+
 @pytest.mark.parametrize("model", ["load", "tone", "rhyme"])
 def test_show(files, capsys, model):
     code, out, err = run(capsys, "show", files / model)

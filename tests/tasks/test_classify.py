@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import os
+import signal
 
 import numpy as np
 import polars as pl
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 import hiddenstate as hs
 from hiddenstate.errors import DataError, NotFittedError, OptionError, ShapeError, StateError
 from hiddenstate.tasks.classify.calibrate import fit_temperature
+from hiddenstate.tasks.classify.job import ClassifyJob
 from hiddenstate.tasks.classify.split import held_back
 from hiddenstate.tasks.softmax import log_softmax, softmax
 
@@ -335,3 +338,30 @@ def test_what_is_held_back():
     assert not learned & {item[0, 0] for item, out in zip(items, held, strict=True) if out}
     assert not held_back(items, y, None, share=None, seed=0).any()
     assert not held_back(items[:40], y[:40], None, share=0.1, seed=0).any()
+
+
+def test_groups_are_held_back_together():
+    items = [np.full((2, 1), float(i)) for i in range(100)]
+    groups = np.array([f"speaker {i // 10}" for i in range(100)])
+    held = held_back(items, np.arange(100) % 2, groups, share=0.2, seed=0)
+    assert held.sum() == 20
+    assert not set(groups[held]) & set(groups[~held])
+
+
+def test_a_training_that_was_interrupted_goes_on(tmp_path, monkeypatch):
+    want = small(epochs=4, level="word").fit(TEXTS * 4, TONES * 4)
+    loss, calls = ClassifyJob.loss, []
+
+    def interrupting(self, module, batch, carried):
+        calls.append(batch)
+        if len(calls) == 7:
+            os.kill(os.getpid(), signal.SIGINT)
+        return loss(self, module, batch, carried)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ClassifyJob, "loss", interrupting)
+        first = small(epochs=4, level="word", checkpoint=tmp_path / "run").fit(TEXTS * 4, TONES * 4)
+    assert first.card["training"]["stopped"] == "interrupt"
+    again = small(epochs=4, level="word", checkpoint=tmp_path / "run").fit(TEXTS * 4, TONES * 4)
+    assert again.card["training"]["resumed"]
+    np.testing.assert_array_equal(again.predict_proba(TEXTS), want.predict_proba(TEXTS))

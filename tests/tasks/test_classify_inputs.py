@@ -84,7 +84,7 @@ def test_a_long_table_is_grouped_and_sorted():
 
 def test_a_label_that_changes_within_a_sequence():
     table = {"who": ["a", "a"], "x": [1, 2], "kind": ["u", "v"]}
-    with pytest.raises(DataError, match=r"more than one label.*series 'a', column 'kind'.*\['u', 'v'\]"):
+    with pytest.raises(DataError, match=r"more than one value.*series 'a', column 'kind'.*\['u', 'v'\]"):
         sequences(table, labelled=True, id="who", label="kind")
 
 
@@ -204,3 +204,13 @@ def test_class_weights():
         class_weights({"w": 1.0}, y, classes)
     with pytest.raises(OptionError, match="positive"):
         class_weights({"v": 0.0}, y, classes)
+
+
+@pytest.mark.parametrize("long", [False, True])
+def test_groups_are_kept_beside_the_sequences(long):
+    table = {"who": ["a", "a", "b"], "x": [1.0, 2.0, 3.0], "kind": [1, 1, 0], "ward": ["n", "n", "s"]}
+    settings = {"label": "kind", "group": "ward"} | ({"id": "who"} if long else {"features": ["x"]})
+    found = sequences(table, labelled=True, **settings)
+    assert found.groups.tolist() == (["n", "s"] if long else ["n", "n", "s"])
+    assert found.names == ("x",)
+    assert sequences(table, **settings).groups is None

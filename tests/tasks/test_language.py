@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -304,3 +306,21 @@ def test_the_first_symbol_of_a_document():
     p = first_symbol([np.array([1, 2]), np.array([1, 1])], 4)
     assert sum(p) == pytest.approx(1.0)
     assert p[1] > p[2] > p[0] == p[3] > 0
+
+
+def test_a_training_that_was_interrupted_goes_on(tmp_path, monkeypatch):
+    loss, calls = LanguageJob.loss, []
+
+    def interrupting(self, module, batch, carried):
+        calls.append(batch)
+        if len(calls) == 11:  # in the middle of an epoch, with a state to carry on
+            os.kill(os.getpid(), signal.SIGINT)
+        return loss(self, module, batch, carried)
+
+    want = small(epochs=2, dropout=0.2).fit([RHYME])
+    with monkeypatch.context() as patched:
+        patched.setattr(LanguageJob, "loss", interrupting)
+        first = small(epochs=2, dropout=0.2, checkpoint=tmp_path / "run").fit([RHYME])
+    assert first.card["training"]["stopped"] == "interrupt"
+    again = small(epochs=2, dropout=0.2, checkpoint=tmp_path / "run").fit([RHYME])
+    np.testing.assert_array_equal(again.predict(["one two"])[0], want.predict(["one two"])[0])

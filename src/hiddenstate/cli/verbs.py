@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from pathlib import Path
@@ -102,17 +103,23 @@ def generate(
     return DONE
 
 
-def score(model: str, file: str, /, *, out: str | None = None) -> int:
+def score(model: str, file: str, /, *, out: str | None = None, train: str | None = None) -> int:
     """Measure a model on a file, beside the baselines of its task.
 
     Args:
         model: the saved model.
         file: the data, with what is to be predicted.
         out: where the table of figures goes, by its suffix; readable on standard output if not given.
+        train: of a language model, the text to count the n-grams on that it is to beat.
     """
     estimator = _task(model, "score")
     # scikit-learn wants one number from a classifier's score
-    scores = estimator.evaluate(file) if hasattr(estimator, "evaluate") else estimator.score(file)
+    measure = estimator.evaluate if hasattr(estimator, "evaluate") else estimator.score
+    if train is not None and "train" not in inspect.signature(measure).parameters:
+        raise OptionError(
+            "only for language models", where="--train", got=f"a model of task '{estimator.task}'"
+        )
+    scores = measure(file) if train is None else measure(file, train=train)
     if out is None:
         print(scores)
     else:

@@ -48,6 +48,8 @@ class SequenceClassifier(Estimator):
         label: column of a table that holds the labels.
         id: column that tells which rows are the steps of one sequence.
         time: column to sort the steps of a sequence by.
+        group: column that tells which sequences belong together (a speaker, a patient); they are held back
+            together.
         features: columns to read; None: all that play no other part.
             level: "char" or "word": what a step is in a text.
         vocabulary: most words kept (level "word").
@@ -74,6 +76,7 @@ class SequenceClassifier(Estimator):
     label: str | None = option(None, *_NAME)
     id: str | None = option(None, *_NAME)
     time: str | None = option(None, *_NAME)
+    group: str | None = option(None, *_NAME)
     features: Sequence[str] | None = option(
         None, InstanceOf(list, tuple, what="a list of column names"), OneOf(None)
     )
@@ -111,7 +114,7 @@ class SequenceClassifier(Estimator):
             raise DataError(
                 "one class only", where=found.where, expected="two or more classes", got=classes.tolist()
             )
-        held = held_back(found.items, index, None, share=self.validation, seed=self.seed)
+        held = held_back(found.items, index, found.groups, share=self.validation, seed=self.seed)
         self._train(self._prepare(found, classes, index, held))
         self._calibrate(found, index, held)
         _ = self.model_  # made now: predict leaves the estimator as it is
@@ -288,7 +291,7 @@ class SequenceClassifier(Estimator):
     # ---- inside
 
     def _columns(self) -> Columns:
-        return Columns(self.text, self.label, self.id, self.time, self.features)
+        return Columns(self.text, self.label, self.id, self.time, self.group, self.features)
 
     def _parts(self, X: Any) -> Iterable[Any]:
         if isinstance(X, (str, PathLike)) and self.id is None:

@@ -38,6 +38,7 @@ class Columns:
     label: str | None = None
     id: str | None = None
     time: str | None = None
+    group: str | None = None
     features: Sequence[str] | None = None
 
 
@@ -50,6 +51,7 @@ class Sequences:
         keys: what each is called in a table of answers: its id, or its row number from 1.
         labels: ``[n]``, or None.
         names: feature names, where columns have names.
+        groups: ``[n]``, sequences that belong together have the same; None where no column says so.
         width: number of columns where rows were sequences, else None.
         where: name of the source, for messages.
     """
@@ -58,6 +60,7 @@ class Sequences:
     keys: np.ndarray
     labels: np.ndarray | None = None
     names: tuple[str, ...] | None = None
+    groups: np.ndarray | None = None
     width: int | None = None
     where: str = "X"
 
@@ -117,52 +120,56 @@ def is_table(source: Any) -> bool:
 
 
 def from_table(table: data.Table, columns: Columns, *, labelled: bool) -> Sequences:
-    """Sequences of a table, with the labels of its label column if ``labelled``."""
+    """Sequences of a table, with the labels of its label column and their groups if ``labelled``."""
     if columns.id is not None:
-        return _from_groups(table, columns, labelled)
-    labels = as_labels(table.column(str(columns.label)), _place(table, columns.label)) if labelled else None
+        return _from_series(table, columns, labelled)
     keys = np.arange(len(table)) + table.first_row
+    names = () if columns.text is not None else _feature_names(table, columns)
+    rest: dict[str, Any] = {"where": table.where}
+    if labelled:
+        rest["labels"] = as_labels(table.column(str(columns.label)), _place(table, columns.label))
+        rest["groups"] = None if columns.group is None else table.text(columns.group)
     if columns.text is not None:
-        texts = [text or "" for text in table.text(columns.text)]
-        return Sequences(texts, keys, labels, where=table.where)
-    names = _feature_names(table, columns)
+        return Sequences([text or "" for text in table.text(columns.text)], keys, **rest)
     if len(names) == 1 and table.kind(names[0]) == "sequences":
-        items = [_two_axes(item) for item in table.sequences(names[0])]
-        return Sequences(items, keys, labels, where=table.where)
+        return Sequences([_two_axes(item) for item in table.sequences(names[0])], keys, **rest)
     items = _untailed(table.matrix(names)[:, :, None])
-    return Sequences(items, keys, labels, names, len(names), table.where)
+    return Sequences(items, keys, names=names, width=len(names), **rest)
 
 
-def _from_groups(table: data.Table, columns: Columns, labelled: bool) -> Sequences:
-    """One sequence per id; a label has to be the same in all rows of its id."""
+def _from_series(table: data.Table, columns: Columns, labelled: bool) -> Sequences:
+    """One sequence per id; label and group have to be the same in all rows of an id."""
     names = _feature_names(table, columns)
-    kinds = dict.fromkeys(names, "numbers") | ({str(columns.label): "text"} if labelled else {})
+    alike = [name for name in (columns.label, columns.group) if name is not None and labelled]
+    kinds = dict.fromkeys(names, "numbers") | dict.fromkeys(alike, "text")
     series = data.group(table, id=columns.id, time=columns.time, columns=kinds)
-    keys = np.array([one.id for one in series])
-    items = [one.matrix(names) for one in series]
-    if not labelled:
-        return Sequences(items, keys, None, names, None, table.where)
-    given = as_labels(table.column(str(columns.label)), _place(table, columns.label))
-    labels = given[[_first_if_alike(one, str(columns.label)) for one in series]]
-    return Sequences(items, keys, labels, names, None, table.where)
+    rest: dict[str, Any] = {"where": table.where, "names": names}
+    first = [int(one.rows[0]) for one in series]
+    for name in alike:
+        for one in series:
+            _refuse_several(one, name)
+    if labelled:
+        labels = np.asarray(table.column(str(columns.label)))[first]
+        rest["labels"] = as_labels(labels, _place(table, columns.label))
+        rest["groups"] = None if columns.group is None else table.text(columns.group)[first]
+    return Sequences([one.matrix(names) for one in series], np.array([one.id for one in series]), **rest)
 
 
-def _first_if_alike(series: data.Series, column: str) -> int:
-    """Row of the first step, whose label stands for the sequence."""
-    labels = list(dict.fromkeys(series.columns[column].tolist()))
-    if len(labels) > 1:
+def _refuse_several(series: data.Series, column: str) -> None:
+    """Label and group belong to a sequence, not to its steps."""
+    found = list(dict.fromkeys(series.columns[column].tolist()))
+    if len(found) > 1:
         raise DataError(
-            "a sequence with more than one label",
+            "a sequence with more than one value",
             where=f"{series.where}, column {column!r}",
-            expected="one label in all rows of an id",
-            got=labels[:5],
+            expected="the same in all rows of an id",
+            got=found[:5],
         )
-    return int(series.rows[0])
 
 
 def _feature_names(table: data.Table, columns: Columns) -> tuple[str, ...]:
     """The named features, or every column that plays no other part."""
-    taken = {columns.label, columns.id, columns.time}
+    taken = {columns.label, columns.id, columns.time, columns.group}
     names = tuple(columns.features or (name for name in table.names if name not in taken))
     if not names:
         raise DataError("no feature columns", where=table.where, expected="at least one", got=table.names)
