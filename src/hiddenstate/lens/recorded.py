@@ -31,11 +31,13 @@ class Backward:
         d_nodes: by input or block name: gradient by its output, ``[T, B, size]`` (``[B, size]`` after a
             pool). Of an input of ids it is missing: its embed block is what has a gradient.
         d_params: by full parameter name, as ``spec.param_shapes()``; summed over rows and steps.
+        d_state: by layer name: record of ``[B, *]``, by the state that the rows started from.
     """
 
     d_steps: dict[str, Any]
     d_nodes: dict[str, Array]
     d_params: dict[str, Array]
+    d_state: dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,13 +113,18 @@ class Pass:
         return seed
 
     def backward(
-        self, d_output: Array | None = None, *, d_nodes: Mapping[str, Array] | None = None
+        self,
+        d_output: Array | None = None,
+        *,
+        d_nodes: Mapping[str, Array] | None = None,
+        d_state: Mapping[str, Any] | None = None,
     ) -> Backward:
         """Backpropagation through time through the whole model.
 
         Args:
             d_output: gradient of a scalar by ``output``, in its shape; padded steps are ignored.
             d_nodes: further gradients by the outputs of blocks, by name, in their shapes.
+            d_state: further gradients by the last state of layers, by layer name, records of ``[B, *]``.
 
         Raises:
             BackendError: a layer's cell has no native kernel.
@@ -129,9 +136,9 @@ class Pass:
             name: np.asarray(np.where(valid, seed, 0) if seed.ndim == 3 else seed, self.probe.dtype)
             for name, seed in seeds.items()
         }
-        way = _Way(self, found)
+        way = _Way(self, found, d_state or {})
         for block in reversed(blocks):
-            if block.name in found and block.name not in self.given:
+            if block.name not in self.given and way.reaches(block):
                 way.through(block)
         return way.result()
 
@@ -182,10 +189,11 @@ def _recurrent(
 class _Way:
     """The way back, block by block."""
 
-    def __init__(self, made: Pass, d_nodes: dict[str, Array]) -> None:
-        self._pass, self._nodes = made, d_nodes
+    def __init__(self, made: Pass, d_nodes: dict[str, Array], d_last: Mapping[str, Any]) -> None:
+        self._pass, self._nodes, self._last = made, d_nodes, d_last
         self._params: dict[str, Array] = {}
         self._steps: dict[str, Any] = {}
+        self._first: dict[str, Any] = {}
 
     def result(self) -> Backward:
         """What was found; zeros where nothing arrived."""
@@ -196,11 +204,24 @@ class _Way:
             name: self._steps.get(name) or type(made.states(name))(*map(np.zeros_like, made.states(name)))
             for name in made.recordings
         }
-        return Backward(steps, self._nodes, params)
+        first = {
+            name: self._first.get(name) or type(record.state)(*map(np.zeros_like, record.state))
+            for name, record in made.recordings.items()
+        }
+        return Backward(steps, self._nodes, params, first)
+
+    def reaches(self, block: Any) -> bool:
+        """Whether any gradient has arrived at a block."""
+        return block.name in self._nodes or (
+            isinstance(block, Recurrent)
+            and any(layer.name in self._last for layer in self._pass.probe.layers if layer.block is block)
+        )
 
     def through(self, block: Any) -> None:
         """From the gradient by a block's output to those by its sources and parameters."""
-        d_out, nodes = self._nodes[block.name], self._pass.nodes
+        nodes = self._pass.nodes
+        d_out = self._nodes.get(block.name)
+        d_out = np.zeros_like(nodes[block.name]) if d_out is None else d_out
         sources = [nodes[source] for source in sources_of(block)]
         if isinstance(block, Recurrent):
             d_sources = [self._recurrent(block, d_out)]
@@ -226,8 +247,9 @@ class _Way:
             d_out = 0
             for direction, part in enumerate(parts):
                 tail = suffix(layer, direction)
-                found = self._pass.recordings[block.name + tail].backward(np.ascontiguousarray(part))
-                self._steps[block.name + tail] = found.d_steps
+                own = block.name + tail
+                found = self._pass.recordings[own].backward(np.ascontiguousarray(part), self._last.get(own))
+                self._steps[own], self._first[own] = found.d_steps, found.d_state
                 d_out = d_out + found.dx
                 for name, value in found.d_params.items():
                     self._params[f"{block.name}.{name}{tail}"] = value
