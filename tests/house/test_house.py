@@ -75,3 +75,11 @@ def test_commands_of_the_readme_exist():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
     wanted = set(re.findall(r"\bmake ([a-z]+)", (ROOT / "README.md").read_text()))
     assert {"demo", "test"} <= wanted <= targets
+
+
+def test_every_case_of_bad_input_has_its_test():
+    page = (ROOT / "docs" / "bad-input.md").read_text()
+    tests = set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page))
+    assert len(tests) >= 30
+    missing = [f"{file}::{name}" for file, name in tests if f"def {name}(" not in (ROOT / file).read_text()]
+    assert not missing
