@@ -9,7 +9,9 @@
 
 namespace hiddenstate::HS_ISA {
 
-constexpr Index chunk_rows = 192;  // (row, step) pairs of a chunk, at least one step
+// (row, step) pairs of a chunk: as many as the second cache holds, but enough to make the products worth their setting
+// up, and at least one step.
+constexpr Index gradient_bytes = 512 * 1024, fewest_pairs = 192;
 
 template <class T>
 struct BackMember {
@@ -57,8 +59,10 @@ class BackwardPass {
     }
 
     Index chunk_start(Index last) const {
+        const Index row = layer_.cell.slots * plan_.hidden + plan_.inputs + plan_.out;
+        const Index pairs = larger(fewest_pairs, gradient_bytes / (row * Index(sizeof(T))));
         Index first = last - 1;
-        while (first > 0 && schedule_.offset[last] - schedule_.offset[first - 1] <= chunk_rows) --first;
+        while (first > 0 && schedule_.offset[last] - schedule_.offset[first - 1] <= pairs) --first;
         return first;
     }
 

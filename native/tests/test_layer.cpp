@@ -96,6 +96,9 @@ void all() {
                     gradients(size);
                     if (!ragged && !reverse) steps<float>(size);
                 }
+        const Size chunked{cell, 120, 4, 600, 70, 0, true, false};  // several chunks of time, forward and backward
+        values<double>(chunked);
+        gradients(chunked);
         threads<float>({cell, 10, 24, 20, 100, 0, false, false});  // rows are split
         threads<float>({cell, 12, 24, 20, 100, 0, true, true});
         threads<float>({cell, 4, 3, 200, 260, 0, true, false});  // hidden units are split
