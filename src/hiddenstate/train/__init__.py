@@ -16,6 +16,7 @@ from .checkpoint import Checkpoint
 from .config import Config
 from .evaluate import mean_loss
 from .job import Job, Loss
+from .lens import Lens
 from .loop import fit
 from .randomness import seeded
 from .report import Report
@@ -27,6 +28,7 @@ __all__ = [
     "Checkpoint",
     "Config",
     "Job",
+    "Lens",
     "Loss",
     "Report",
     "Run",
