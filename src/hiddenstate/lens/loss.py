@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -56,66 +57,72 @@ def loss_of(made: Pass) -> StepLoss:
     Raises:
         DataError: some sequences have targets and others have none.
     """
-    targets = [one.targets for one in made.sequences]
-    known = [target is not None for target in targets]
+    known = [one.targets is not None for one in made.sequences]
     if any(known) and not all(known):
         raise DataError("some sequences have targets and others have none", got=f"{sum(known)} with")
-    if not any(known):
-        return _size(made)
-    if targets[0] is not None and targets[0].dtype.kind == "i":
-        return _cross_entropy(made, _padded(made, NO_TARGET).astype(np.int64))
-    return _squared(made, _padded(made, np.nan))
+    counted = np.ones(len(made.lengths), bool) if made.probe.spec.pooled else made.valid
+    output = np.where(counted[..., None], made.output, 0)
+    return compare(output, _padded(made) if any(known) else None, counted)
 
 
-def require_targets(sequences: list[Encoded], *, what: str) -> None:
+def compare(output: Array, targets: np.ndarray | None, counted: np.ndarray | None = None) -> StepLoss:
+    """The loss of answers.
+
+    Args:
+        output: ``[..., O]``.
+        targets: ids ``[...]`` (``NO_TARGET``: none), or numbers ``[..., O]`` (NaN: none); None: nothing known.
+        counted: where there is an answer, ``[...]``; None: everywhere.
+    """
+    if targets is None:
+        counted = np.ones(output.shape[:-1], bool) if counted is None else counted
+        size = 0.5 * (output.astype(np.float64) ** 2).sum(axis=-1)
+        return StepLoss("output", size, output, counted)
+    return _cross_entropy(output, targets) if targets.dtype.kind == "i" else _squared(output, targets)
+
+
+def has_target(targets: np.ndarray) -> np.ndarray:
+    """Which answers have one: ids ``[...]`` or numbers ``[..., O]`` to ``[...]`` bool."""
+    return np.asarray(targets != NO_TARGET if targets.dtype.kind == "i" else ~np.isnan(targets).all(axis=-1))
+
+
+def require_targets(sequences: Sequence[Encoded], *, what: str) -> None:
     """Refuses sequences without labels where a measurement needs them.
 
     Raises:
         DataError: naming the first one.
     """
     for one in sequences:
-        if one.targets is None or (one.targets.dtype.kind == "i" and (one.targets == NO_TARGET).all()):
+        if one.targets is None or not has_target(one.targets).any():
             fix = "Give data with its label column (labelled as in training)"
-            raise DataError(
-                f"{what} needs labels", where=one.name, expected="a known label", got="none", fix=fix
-            )
+            raise DataError(f"{what} needs labels", where=one.name, expected="a known label", fix=fix)
 
 
-def _padded(made: Pass, filler: float) -> np.ndarray:
-    """Targets of all rows side by side, ``[T, B, ...]`` (``[B]`` after a pool)."""
+def _padded(made: Pass) -> np.ndarray:
+    """Targets of all rows side by side, ``[T, B, ...]`` (``[B]`` after a pool), none at padded steps."""
     parts = [np.asarray(one.targets) for one in made.sequences]
     if not parts[0].ndim:
         return np.stack(parts)
-    whole = np.full((*made.valid.shape, *parts[0].shape[1:]), filler, np.float64)
+    filler = NO_TARGET if parts[0].dtype.kind == "i" else np.nan
+    whole = np.full((*made.valid.shape, *parts[0].shape[1:]), filler, parts[0].dtype)
     for row, part in enumerate(parts):
         whole[: len(part), row] = part
     return whole
 
 
-def _cross_entropy(made: Pass, targets: np.ndarray) -> StepLoss:
-    counted = np.asarray(targets != NO_TARGET)
+def _cross_entropy(output: Array, targets: np.ndarray) -> StepLoss:
+    counted = has_target(targets)
     index = np.where(counted, targets, 0)[..., None]
-    logs = log_softmax(made.output)
+    logs = log_softmax(output)
     value = np.where(counted, -np.take_along_axis(logs, index, axis=-1)[..., 0], 0.0)
     d_output = np.exp(logs)
-    hit = np.take_along_axis(d_output, index, axis=-1)
-    np.put_along_axis(d_output, index, hit - 1, axis=-1)
-    return _made("cross-entropy", made, value, d_output * counted[..., None], counted)
+    np.put_along_axis(d_output, index, np.take_along_axis(d_output, index, axis=-1) - 1, axis=-1)
+    d_output = (d_output * counted[..., None]).astype(output.dtype)
+    return StepLoss("cross-entropy", value, d_output, counted)
 
 
-def _squared(made: Pass, targets: np.ndarray) -> StepLoss:
-    known = ~np.isnan(targets)
-    error = np.where(known, made.output - targets, 0.0)
-    count = np.maximum(known.sum(axis=-1), 1)
+def _squared(output: Array, targets: np.ndarray) -> StepLoss:
+    error = np.where(np.isnan(targets), 0.0, output - targets)
+    count = np.maximum((~np.isnan(targets)).sum(axis=-1), 1)
     value = 0.5 * (error**2).sum(axis=-1) / count
-    return _made("squared error", made, value, error / count[..., None], np.asarray(known.any(axis=-1)))
-
-
-def _size(made: Pass) -> StepLoss:
-    counted = np.ones(len(made.lengths), bool) if made.probe.spec.pooled else made.valid
-    output = np.where(counted[..., None], made.output, 0)
-    return _made("output", made, 0.5 * (output.astype(np.float64) ** 2).sum(axis=-1), output, counted)
-
-
-def _made(kind: str, made: Pass, value: np.ndarray, d_output: np.ndarray, counted: np.ndarray) -> StepLoss:
-    return StepLoss(kind, value, d_output.astype(made.probe.dtype), counted)
+    d_output = (error / count[..., None]).astype(output.dtype)
+    return StepLoss("squared error", value, d_output, has_target(targets))

@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 from hiddenstate import tasks
-from hiddenstate.blocks import ModelState
+from hiddenstate.blocks import ModelState, forward
 from hiddenstate.bundle import Bundle
 from hiddenstate.errors import DataError, OptionError
 from hiddenstate.runtime import Model
@@ -48,6 +48,9 @@ STEPS = 256
 
 SEQUENCES = 64
 """Most sequences that ``Probe.read`` gives unless asked otherwise."""
+
+BATCH_STEPS = 1 << 14
+"""Steps (padding included) that ``Probe.final`` runs at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,15 +197,39 @@ class Probe:
         """
         if not sequences:
             raise DataError("no sequences to run", expected="at least one")
+        inputs, lengths = self.batch(sequences)
+        return self.forward(inputs, lengths=lengths, state=state, sequences=sequences)
+
+    def batch(self, sequences: Sequence[Encoded]) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Sequences side by side: inputs ``[T, B, ...]`` by name (zeros at padded steps), lengths ``[B]``."""
         lengths = np.array([len(one) for one in sequences], np.int64)
         inputs = {}
         for node in self.spec.inputs:
             parts = [one.inputs[node.name] for one in sequences]
-            whole = np.zeros((int(lengths.max()), len(parts), *parts[0].shape[1:]), self._dtype(node.kind))
+            dtype = np.dtype(np.int64) if node.kind == "ids" else self.dtype
+            whole = np.zeros((int(lengths.max()), len(parts), *parts[0].shape[1:]), dtype)
             for row, part in enumerate(parts):
                 whole[: len(part), row] = part
             inputs[node.name] = whole
-        return self.forward(inputs, lengths=lengths, state=state, sequences=sequences)
+        return inputs, lengths
+
+    def final(self, sequences: Sequence[Encoded]) -> np.ndarray:
+        """Output after the last step of every sequence, ``[B, O]``: many of them cheaply, nothing recorded.
+
+        Raises:
+            DataError: a sequence without steps.
+        """
+        if any(not len(one) for one in sequences):
+            raise DataError("an empty sequence has no last step", expected="at least one step")
+        output = np.empty((len(sequences), self.output_size), self.dtype)
+        order = sorted(range(len(sequences)), key=lambda index: len(sequences[index]))
+        while order:
+            rows = max(1, BATCH_STEPS // len(sequences[order[-1]]))
+            chosen, order = order[-rows:], order[:-rows]
+            inputs, lengths = self.batch([sequences[index] for index in chosen])
+            found, _ = forward(self.spec, self.params, inputs, ops=self.ops, lengths=lengths)
+            output[chosen] = found if self.spec.pooled else found[lengths - 1, np.arange(len(chosen))]
+        return output
 
     def forward(
         self,
@@ -224,9 +251,6 @@ class Probe:
             sequences: what the rows are, where anyone wants to know (``Pass.loss`` does).
         """
         return record(self, inputs, lengths=lengths, state=state, given=given or {}, sequences=sequences)
-
-    def _dtype(self, kind: str) -> Any:
-        return np.int64 if kind == "ids" else self.dtype
 
 
 def open_probe(model: Any) -> Probe:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -73,7 +73,7 @@ def bootstrap(
         >>> bool(made.low < 49.5 < made.high), made.sequences
         (True, 100)
     """
-    values = np.asarray(values, np.float64)
+    values = np.asarray(values)
     count = len(values)
     if count < 2:
         nothing = np.full_like(np.asarray(statistic(values), np.float64), np.nan)
@@ -87,6 +87,35 @@ def bootstrap(
     found = np.where(known, found, 0.0)
     low, high = np.nanquantile(np.where(np.isfinite(found), found, np.nan), [tail, 1 - tail], axis=0)
     return Interval(np.where(known, low, np.nan), np.where(known, high, np.nan), count, of)
+
+
+class StepMeans(NamedTuple):
+    """Means over sequences and steps, and what a bootstrap over sequences needs of them.
+
+    Attributes:
+        sums: over the valid steps of each sequence, ``[B, ...]`` float64.
+        counts: number of valid steps, ``[B]``.
+    """
+
+    sums: np.ndarray
+    counts: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray, valid: np.ndarray) -> StepMeans:
+        """From ``values [T, B, ...]`` and ``valid [T, B]``."""
+        mask = valid.reshape(*valid.shape, *[1] * (values.ndim - 2))
+        return cls(np.where(mask, values, 0).sum(axis=0, dtype=np.float64), valid.sum(axis=0))
+
+    def mean(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """``E``: the mean over all steps of all (or some) sequences, ``[...]``."""
+        return self.sums[rows].sum(axis=0) / max(self.counts[rows].sum(), 1)
+
+    def interval(
+        self, *, of: str, figure: Callable[[np.ndarray], Any] = np.asarray, seed: int = 0
+    ) -> Interval:
+        """Of a figure made from the mean."""
+        rows = np.arange(len(self.counts))
+        return bootstrap(rows, of=of, statistic=lambda some: figure(self.mean(some)), seed=seed)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
