@@ -3,11 +3,13 @@ PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
+CMAKE  := $(VENV)/bin/cmake
+NINJA  := $(abspath $(VENV)/bin/ninja)
 NATIVE := $(wildcard native/*.cpp native/*.hpp native/tests/*.cpp native/tests/*.hpp)
 # The tests use two workers; each must not start a thread pool of its own on top.
 TEST_ENV := OMP_NUM_THREADS=1
 
-.PHONY: help install demo test check format bench evaluate sanitize wheel clean
+.PHONY: help install demo test build check format bench evaluate sanitize wheel clean
 
 help:            ## this list
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -25,6 +27,18 @@ demo: $(READY)  ## train, compare, stream and write text on the bundled data (un
 
 test: $(READY)  ## all Python tests
 	$(TEST_ENV) $(PY) -m pytest -n 2
+
+build: $(READY)  ## compile the kernels into the source tree, after a change to native/
+	$(CMAKE) -S . -B build/dev -G Ninja -DPython_EXECUTABLE=$(abspath $(PY)) -DCMAKE_MAKE_PROGRAM=$(NINJA)
+	$(CMAKE) --build build/dev --target inplace
+
+sanitize: $(READY)  ## native tests under the address, undefined-behaviour and thread sanitizers
+	@for kind in address,undefined thread; do \
+	  $(CMAKE) -S . -B build/$$kind -G Ninja -DCMAKE_MAKE_PROGRAM=$(NINJA) -DHIDDENSTATE_PYTHON=OFF \
+	    -DHIDDENSTATE_TESTS=ON -DHIDDENSTATE_SANITIZE=$$kind > /dev/null && \
+	  $(CMAKE) --build build/$$kind && \
+	  $(VENV)/bin/ctest --test-dir build/$$kind --output-on-failure || exit 1; \
+	done
 
 check: $(READY)  ## formatting, lint, types, floors
 	$(VENV)/bin/ruff format --check .
