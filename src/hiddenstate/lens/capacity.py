@@ -8,11 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hiddenstate.errors import DataError
-from hiddenstate.spec import Embed
 
 from .encoding import Encoded
-from .probe import Probe, open_probe
-from .recorded import Pass
+from .probe import open_probe
 from .result import Interval, Measurement, bootstrap, check_count
 
 ROWS = 16
@@ -74,9 +72,9 @@ def memory_capacity(
 
     The model is driven by steps drawn from the data independently. For each lag k a linear readout of ``h_t``
     is fitted to ``x_(t-k)`` (ridge, on half of the sequences); ``recovered`` is the squared correlation on
-    the other half, less the same with the targets in random order; the capacity is their sum. Inputs of several
-    numbers (and symbols, as their vectors) count by the share of their variance, so that each step is worth
-    at most 1.
+    the other half, less the same with the targets in random order; the capacity is their sum. Inputs of
+    several numbers (and symbols, as their vectors) count by the share of their variance, so that each step is
+    worth at most 1.
 
     Args:
         model: an estimator, ``runtime.Model``, bundle, path or ``Probe``.
@@ -103,9 +101,9 @@ def memory_capacity(
     one = probe.layer(layer)
     rng = np.random.default_rng(seed)
     made = probe.run(_shuffled(probe.read(data, seed=seed), max_lag, rng))
-    h, x = made.states(one.name).h.astype(np.float64), _inputs(probe, made)
-    x = x[::-1] if one.reverse else x
-    h = h[::-1] if one.reverse else h
+    h = made.states(one.name).h.astype(np.float64)
+    x = np.concatenate([made.nodes[name] for name in probe.input_nodes], axis=-1).astype(np.float64)
+    h, x = (h[::-1], x[::-1]) if one.reverse else (h, x)
     if not (x.std(axis=(0, 1)) > 0).any():
         raise DataError("all steps of the data are alike, so that nothing can be recovered")
     values, chance = _recovered(h, x, max_lag, rng)
@@ -114,8 +112,8 @@ def memory_capacity(
     return MemoryCapacity(
         interval=Interval(both.low[0], both.high[0], both.sequences, "capacity"),
         convention=(
-            f"h_t of {one.name}; squared correlation on {len(values)} held-out sequences of {STEPS} independent "
-            "steps after a warm-up, chance subtracted"
+            f"h_t of {one.name}; squared correlation on {len(values)} held-out sequences of {STEPS} "
+            "independent steps after a warm-up, chance subtracted"
         ),
         layer=one.name,
         lag=np.arange(max_lag + 1),
@@ -139,14 +137,6 @@ def _shuffled(sequences: list[Encoded], max_lag: int, rng: np.random.Generator) 
         Encoded({name: value[index] for name, value in steps.items()}, [""] * length, f"draw {number}")
         for number, index in enumerate(drawn)
     ]
-
-
-def _inputs(probe: Probe, made: Pass) -> np.ndarray:
-    """What each step shows the network, ``[T, B, F]``: its numbers, and the vectors of its symbols."""
-    ids = {node.name for node in probe.spec.inputs if node.kind == "ids"}
-    names = [node.name for node in probe.spec.inputs if node.kind == "numbers"]
-    names += [block.name for block in probe.spec.blocks if isinstance(block, Embed) and block.source in ids]
-    return np.concatenate([made.nodes[name] for name in names], axis=-1).astype(np.float64)
 
 
 def _recovered(

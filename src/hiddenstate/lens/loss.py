@@ -70,7 +70,7 @@ def compare(output: Array, targets: np.ndarray | None, counted: np.ndarray | Non
 
     Args:
         output: ``[..., O]``.
-        targets: ids ``[...]`` (``NO_TARGET``: none), or numbers ``[..., O]`` (NaN: none); None: nothing known.
+        targets: ids ``[...]`` (``NO_TARGET``: none) or numbers ``[..., O]`` (NaN: none); None: not known.
         counted: where there is an answer, ``[...]``; None: everywhere.
     """
     if targets is None:

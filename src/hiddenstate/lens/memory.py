@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hiddenstate.errors import DataError, OptionError
-from hiddenstate.spec import Embed
 
 from . import lags
 from .encoding import NO_TARGET, Encoded
@@ -127,9 +126,8 @@ def _jacobian_norms(made: Pass, anchor: np.ndarray, max_lag: int, rng: np.random
     squares: Any = 0.0
     for seed in seeds:
         spread = np.broadcast_to(seed, made.output.shape)
-        by_input = _by_inputs(
-            made, made.backward(spread if spread.ndim == 2 else made.only_step(anchor, spread))
-        )
+        picked = spread if spread.ndim == 2 else made.only_step(anchor, spread)
+        by_input = _by_inputs(made, made.backward(picked))
         squares = squares + (lags.looking_back(by_input, anchor, max_lag).astype(np.float64) ** 2).sum(
             axis=-1
         )
@@ -138,12 +136,13 @@ def _jacobian_norms(made: Pass, anchor: np.ndarray, max_lag: int, rng: np.random
 
 def _by_inputs(made: Pass, found: Backward) -> np.ndarray:
     """Gradients by all that is read at a step, side by side: numbers, and the vectors of symbols."""
-    spec = made.probe.spec
-    ids = {node.name for node in spec.inputs if node.kind == "ids"}
-    names = [node.name for node in spec.inputs if node.kind == "numbers"]
-    names += [block.name for block in spec.blocks if isinstance(block, Embed) and block.source in ids]
-    blank = {name: np.zeros((*made.valid.shape, spec.sizes()[name]), made.probe.dtype) for name in names}
-    return np.concatenate([found.d_nodes.get(name, blank[name]) for name in names], axis=-1)
+    probe = made.probe
+    widths = probe.spec.sizes()
+    parts = [
+        found.d_nodes.get(name, np.zeros((*made.valid.shape, widths[name]), probe.dtype))
+        for name in probe.input_nodes
+    ]
+    return np.concatenate(parts, axis=-1)
 
 
 def _length_and_curve(values: np.ndarray) -> np.ndarray:
@@ -192,9 +191,9 @@ class EffectiveContext(Measurement):
         """How much of the past an answer needs."""
         more = "at least " if self.censored else ""
         return (
-            f"The last {more}{self.length} steps give answers within 1 % of those from {self.context[-1]} "
-            f"({self.loss}; {self.interval}). Beyond the last {self.order_length} the order of steps does not "
-            "matter. Shortened sequences start from rest, which training may never have shown."
+            f"The last {more}{self.length} steps answer within 1 % of what {self.context[-1]} steps do "
+            f"({self.loss}; {self.interval}). Beyond the last {self.order_length} the order of steps does "
+            "not matter. Shortened sequences start from rest, which training may never have shown."
         )
 
 

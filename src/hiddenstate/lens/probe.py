@@ -36,7 +36,7 @@ from hiddenstate.errors import DataError, OptionError
 from hiddenstate.runtime import Model
 from hiddenstate.runtime.ops import NumpyOps
 from hiddenstate.scan import Layer
-from hiddenstate.spec import ModelSpec, Recurrent, suffix
+from hiddenstate.spec import Embed, ModelSpec, Recurrent, suffix
 from hiddenstate.types import Array
 
 from . import encoding
@@ -148,6 +148,12 @@ class Probe:
                 return layer
         names = [layer.name for layer in self.layers]
         raise OptionError("no such layer", where="layer", expected=names, got=repr(name))
+
+    @property
+    def input_nodes(self) -> tuple[str, ...]:
+        """The nodes that show what is read at a step as vectors: inputs of numbers, embeddings of ids."""
+        numbers = [node.name for node in self.spec.inputs if node.kind == "numbers"]
+        return (*numbers, *(block.name for block in self.spec.blocks if isinstance(block, Embed)))
 
     def encode(self, sequence: Any) -> Encoded:
         """One sequence of the user's elements (a text, numbers, a series), whole; see ``lens.encoding``.
