@@ -166,7 +166,7 @@ class Estimator(ABC):
             MissingExtraError: when torch is not installed.
         """
         check(self)
-        _torch_wing()
+        torch_wing()
 
     def _train(self, prepared: Prepared) -> Self:
         """Build the network, train it, and become the fitted estimator.
@@ -174,7 +174,7 @@ class Estimator(ABC):
         If training diverges after a good epoch, the estimator is fitted with the best weights all the same,
         and the error is raised.
         """
-        nn, train = _torch_wing()
+        nn, train = torch_wing()
         names = {f.name for f in fields(train.Config)}
         config = train.Config(**{key: value for key, value in self.get_params().items() if key in names})
         with train.seeded(self.seed):
@@ -305,7 +305,7 @@ class Estimator(ABC):
 _OF_ONE_RUN = ("checkpoint", "progress")
 
 
-def _torch_wing() -> tuple[Any, Any]:
+def torch_wing() -> tuple[Any, Any]:
     """The packages that need torch.
 
     Raises:
