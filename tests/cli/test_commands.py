@@ -33,7 +33,7 @@ def files(tmp_path_factory):
     pl.DataFrame({"review": texts * 4, "tone": tones * 4}).write_csv(folder / "reviews.csv")
     (folder / "rhyme.txt").write_text("one two buckle my shoe\nthree four knock at the door\n" * 15)
     commands = {
-        "load": "forecast load.csv --target load --horizon 3 --epochs 4",
+        "load": "forecast load.csv --target load --time t --horizon 3 --epochs 4",
         "tone": "classify reviews.csv --text review --label tone --level word --epochs 30 --no-validation",
         "rhyme": "language rhyme.txt --epochs 6 --window 16 --learning-rate 0.02",
     }
@@ -162,6 +162,15 @@ def test_a_note_on_unknown_symbols(files, capsys):
     code, _, err = run(capsys, "generate", files / "rhyme", "--prompt", "✓", "--length", 1)
     assert code == 0
     assert err == "hiddenstate: note: unknown to the model, read as the unknown symbol: ['✓']\n"
+
+
+def test_a_note_on_what_was_done_to_the_data(files, tmp_path, capsys):
+    rows = (files / "load.csv").read_text().splitlines()
+    (tmp_path / "mixed.csv").write_text("\n".join([rows[0], *reversed(rows[1:])]))
+    code, out, err = run(capsys, "predict", files / "load", tmp_path / "mixed.csv")
+    assert (code, out) == run(capsys, "predict", files / "load", files / "load.csv")[:2]
+    assert err.startswith("hiddenstate: note: ")
+    assert err.endswith("sorted\n")
 
 
 def test_stream_of_numbers(files, capsys, monkeypatch):
@@ -354,7 +363,8 @@ def test_an_interrupted_stream_leaves_its_state(files, tmp_path, number):
 
 
 def test_a_reader_that_goes_away(files):
-    with start("generate", files / "rhyme", "--length", 10**8) as process:
+    endless = ["--length", 10**8, "--temperature", 0]
+    with start("generate", files / "rhyme", *endless) as process:
         process.stdout.read(10)
         process.stdout.close()
         assert process.wait(timeout=TIMEOUT_S) == 141

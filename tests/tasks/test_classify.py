@@ -71,7 +71,7 @@ def test_probabilities_sum_to_one_and_agree_with_predict(numeric):
     np.testing.assert_array_equal(numeric.predict(test), numeric.classes_[proba.argmax(axis=1)])
 
 
-@pytest.mark.parametrize("pooling", ["last", "mean", "max"])
+@pytest.mark.parametrize("pooling", ["last", "mean", "max", "all"])
 def test_a_stream_gives_the_bits_of_every_prefix(pooling):
     sequences, labels = waves(24)
     model = small(pooling=pooling, epochs=2).fit(sequences, labels)
@@ -240,7 +240,7 @@ def test_class_weights_move_the_border():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"pooling": "sum"}, "pooling.: expected 'last' or 'mean' or 'max', got 'sum'"),
+        ({"pooling": "sum"}, "pooling.: expected 'all' or 'last' or 'mean' or 'max', got 'sum'"),
         ({"level": "byte"}, "level"),
         ({"hidden_size": 0}, "hidden_size"),
         ({"cell": "gated"}, "gated"),

@@ -66,6 +66,20 @@ def test_moments_leave_missing_values_out():
     np.testing.assert_allclose(moments([x]), [[2.0, 0.0, 1.0, 0.0]])
 
 
+def test_rounding_errors_are_no_features():
+    draw = np.random.default_rng(0)
+
+    def normalised(count):
+        rows = draw.normal(size=(count, 30, 1))
+        rows = (rows - rows.mean(axis=1, keepdims=True)) / rows.std(axis=1, keepdims=True)
+        return list(np.round(rows, 7))
+
+    y = draw.integers(0, 2, 200)
+    fitted = Baselines.fit(normalised(200), y, 2)
+    proba = fitted.predict_proba(normalised(50))["logistic regression, feature means"]
+    np.testing.assert_allclose(proba[:, 1], y.mean(), atol=1e-3)
+
+
 def test_baselines_survive_json_and_know_their_names():
     texts = ["good film", "good day", "bad film", "bad day", "good"]
     fitted = Baselines.fit(texts, np.array([1, 1, 0, 0, 1]), 2)

@@ -7,11 +7,13 @@ nobody reads the output.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from hiddenstate.errors import HiddenStateError, OptionError
 
@@ -30,9 +32,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if tokens is None else tokens)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("always", module="hiddenstate")
-        warnings.showwarning = _show_warning
+    with _notes_on_standard_error():
         return _guarded(lambda: _run(words), debug)
 
 
@@ -85,5 +85,18 @@ def _complain(*sentences: str) -> None:
     print("hiddenstate: " + ". ".join(one.rstrip(".") for one in sentences), file=sys.stderr)
 
 
-def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"hiddenstate: note: {message}", file=sys.stderr)
+@contextmanager
+def _notes_on_standard_error() -> Iterator[None]:
+    """Warnings and log messages of the package, such as what was done to unsorted rows, one line each."""
+    handler, logger = logging.StreamHandler(sys.stderr), logging.getLogger("hiddenstate")
+    handler.setFormatter(logging.Formatter("hiddenstate: note: %(message)s"))
+    before, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("always", module="hiddenstate")
+            warnings.showwarning = lambda message, *_, **__: logger.warning(str(message))
+            yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = before

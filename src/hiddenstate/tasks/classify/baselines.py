@@ -23,6 +23,9 @@ NUM_WORDS = 1000
 MAX_ROWS = 20_000
 """Rows that the regression is fitted on; of a larger training set, rows at an even distance."""
 
+SMALLEST_SPREAD = 1e-6
+"""Differences smaller than this, relative to the numbers themselves, are rounding errors, not features."""
+
 _STEPS = 300
 _WORD = re.compile(r"\w+")
 
@@ -69,7 +72,7 @@ class Logistic:
             l2: weight decay; the bias has none.
         """
         mean, scale = x.mean(axis=0), x.std(axis=0)
-        scale = np.where(scale > 1e-12, scale, 1.0)
+        scale = np.where(scale > SMALLEST_SPREAD * np.abs(x).max(axis=0), scale, 1.0)
         z = np.hstack([(x - mean) / scale, np.ones((len(x), 1))])
         decay = np.r_[np.full(x.shape[1], l2), 0.0]
         step = 1.0 / (0.5 * _largest_eigenvalue(z) / len(z) + l2)
@@ -139,6 +142,8 @@ def moments(sequences: Sequence[np.ndarray]) -> np.ndarray:
         count = np.maximum(seen.sum(axis=0), 1)
         mean = np.where(seen, x, 0.0).sum(axis=0) / count
         spread = np.sqrt((np.where(seen, x - mean, 0.0) ** 2).sum(axis=0) / count)
+        # the mean of a normalised sequence is a rounding error
+        mean = np.where(np.abs(mean) > SMALLEST_SPREAD * spread, mean, 0.0)
         rows.append(np.concatenate([mean, spread]))
     return np.array(rows)
 

@@ -12,7 +12,7 @@ import numpy as np
 from hiddenstate import cells, data
 from hiddenstate.errors import DataError, ShapeError
 from hiddenstate.options import FLAG, InstanceOf, OneOf, Real, Whole, option
-from hiddenstate.spec import Block, Dropout, Embed, Input, Linear, ModelSpec, Pool, Recurrent
+from hiddenstate.spec import Block, Concat, Dropout, Embed, Input, Linear, ModelSpec, Pool, Recurrent
 from hiddenstate.tasks.base import Estimator, Prepared
 from hiddenstate.tasks.cards import digest
 from hiddenstate.tasks.scores import Scores
@@ -51,12 +51,13 @@ class SequenceClassifier(Estimator):
         group: column that tells which sequences belong together (a speaker, a patient); they are held back
             together.
         features: columns to read; None: all that play no other part.
-            level: "char" or "word": what a step is in a text.
+        level: "char" or "word": what a step is in a text.
         vocabulary: most words kept (level "word").
         scaling: of every numeric feature: "standard", "robust", "minmax", "log"; None: as it is.
         embedding_size: width of the vector that stands for a character or word.
         bidirectional: read from both ends as well; such a model cannot stream.
-        pooling: what the steps become: the "last" one, their "mean" or "max".
+        pooling: what the steps become: "all" of the next three side by side, the "last" one, their "mean" or
+            their "max".
         class_weight: weights in the loss by label, or "balanced" against unequal class sizes.
 
     Learned by ``fit``: ``classes_``, ``temperature_``, ``n_features_in_`` (where rows are sequences, their
@@ -85,8 +86,10 @@ class SequenceClassifier(Estimator):
     scaling: str | None = option("standard", OneOf("standard", "robust", "minmax", "log", None))
     embedding_size: int = option(32, Whole(1))
     bidirectional: bool = option(False, FLAG)
-    pooling: str = option("last", OneOf("last", "mean", "max"))
+    pooling: str = option("all", OneOf("all", "last", "mean", "max"))
     dropout: float = option(0.2, Real(0, 1, below=True))
+    epochs: int = option(100, Whole(0))
+    patience: int | None = option(15, Whole(1), OneOf(None))
     class_weight: str | Mapping[Any, float] | None = option(
         None, OneOf("balanced", None), InstanceOf(Mapping)
     )
@@ -187,11 +190,19 @@ class SequenceClassifier(Estimator):
                 dropout=self.dropout if self.num_layers > 1 else 0.0,
                 options=dict(self.cell_options or {}),
             ),
-            Pool("pool", source="rnn", how=self.pooling),
+            *self._pool(),
             Dropout("head_dropout", source="pool", p=self.dropout),
             Linear("head", source="head_dropout", size=num_classes),
         ]
         return ModelSpec((Input("x", kind=features.kind, size=features.size),), tuple(blocks))
+
+    def _pool(self) -> list[Block]:
+        """What makes one vector, "pool", of the steps of "rnn"."""
+        if self.pooling != "all":
+            return [Pool("pool", source="rnn", how=self.pooling)]
+        ways = ("last", "mean", "max")
+        pools: list[Block] = [Pool(how, source="rnn", how=how) for how in ways]
+        return [*pools, Concat("pool", sources=ways)]
 
     def _calibrate(self, found: Sequences, index: np.ndarray, held: np.ndarray) -> None:
         """Fits the temperature on the sequences held back, and notes on the card how they were answered."""
