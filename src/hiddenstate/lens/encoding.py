@@ -187,7 +187,12 @@ def _forecast(model: Any, data: Any) -> list[Encoded]:
 
 def _series(value: Any) -> Any:
     """Numbers in a list are one series of one target."""
-    return np.asarray(value, np.float64) if isinstance(value, (list, tuple)) else value
+    if not isinstance(value, (list, tuple)):
+        return value
+    try:
+        return np.asarray(value, np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError("not a series", expected="numbers", got=str(error)) from error
 
 
 def _perfect(model: Any, seen: Any) -> np.ndarray | None:

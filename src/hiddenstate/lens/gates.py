@@ -124,7 +124,7 @@ class StateSaturation(Measurement):
         """How much of the state stands at its ends."""
         always = int((self.saturated > 0.99).sum())
         return (
-            f"{self.share:.1%} of the state of {self.layer} is saturated (1 - h^2 < {FLAT}; "
+            f"Of the state of {self.layer} {self.share:.1%} is saturated (1 - h^2 < {FLAT}; "
             f"{self.interval}); {always} of {len(self.unit)} units nearly always. Where a unit is saturated "
             "hardly any gradient passes."
         )

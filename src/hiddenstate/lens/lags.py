@@ -21,12 +21,15 @@ SHARE_LEFT = 0.01
 """What is below this share of the largest value counts as gone."""
 
 
-def long_enough(sequences: Sequence[Encoded], max_lag: int | None) -> tuple[list[Encoded], int]:
+def long_enough(
+    sequences: Sequence[Encoded], max_lag: int | None, *, what: str = "lag"
+) -> tuple[list[Encoded], int]:
     """The sequences that have a state ``max_lag`` steps before some step, and that lag.
 
     Args:
         sequences: what there is.
         max_lag: greatest lag wanted, at least 1; None: what half of the sequences allow, at most ``LONGEST``.
+        what: what the message calls it.
 
     Raises:
         DataError: all sequences are shorter than the lag.
@@ -39,11 +42,11 @@ def long_enough(sequences: Sequence[Encoded], max_lag: int | None) -> tuple[list
     kept = [one for one in sequences if len(one) > max_lag]
     if not kept:
         raise DataError(
-            "every sequence is shorter than the lag",
+            f"every sequence is shorter than the {what}",
             where=sequences[int(lengths.argmax())].name,
-            expected=f"at least {max_lag + 1} steps for max_lag={max_lag}",
+            expected=f"at least {max_lag + 1} steps",
             got=f"{lengths.max()} steps",
-            fix="Ask for a smaller max_lag, or give longer sequences",
+            fix=f"Ask for a smaller {what} (max_{what}), or give longer sequences",
         )
     return kept, max_lag
 

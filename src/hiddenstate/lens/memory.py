@@ -60,7 +60,7 @@ class InputReach(Measurement):
         if not self.sensitivity.any():
             return "The output does not depend on the input at all."
         return (
-            f"95 % of the sensitivity of an answer lies in the last {more}{self.length} steps before it "
+            f"Of the sensitivity of an answer 95 % lies within {more}{self.length} steps before it "
             f"({self.interval}); it halves every {self.half_life:.3g} steps. This is about small changes of "
             "the input; a network may be moved by large ones from further back."
         )
@@ -234,7 +234,7 @@ def effective_context(
     """
     probe = open_probe(model)
     wanted = None if max_context is None else check_count(max_context, 2, "max_context") - 1
-    sequences, lag = lags.long_enough(probe.read(data, seed=seed), wanted)
+    sequences, lag = lags.long_enough(probe.read(data, seed=seed), wanted, what="context")
     full = lag + 1
     tried = _contexts(contexts, full)
     ends, owner = _ends(probe, sequences, full)

@@ -51,8 +51,8 @@ class NormDrift(Measurement):
         name, slope, level = "h", self.slope_h, float(np.nanmean(self.h[self.beyond :]))
         if self.interval.of == "slope_c":
             name, slope, level = "c", self.slope_c, float(np.nanmean(self.c[self.beyond :]))
-        per_hundred = 100 * slope / level if level else 0.0
-        moves = "keeps its size" if abs(per_hundred) < 5 else "grows" if slope > 0 else "shrinks"
+        settled = abs(100 * slope) <= 0.05 * level  # less than 5 % in 100 steps
+        moves = "keeps its size" if settled else "grows" if slope > 0 else "shrinks"
         return (
             f"The norm of {name} in {self.layer} {moves} after step {self.beyond}: {slope:+.3g} per step at "
             f"a level of {level:.3g} ({self.interval}). A state that drifts beyond the lengths seen in "
@@ -149,9 +149,9 @@ class DeadUnits(Measurement):
     def sentence(self) -> str:
         """How many units do nothing."""
         return (
-            f"{len(self.dead)} of {len(self.unit)} units of {self.layer} are dead: they move less than "
-            f"{self.threshold:g} of what the average unit does ({self.share:.0%}, {self.interval}). On other "
-            "data they may wake up."
+            f"Of {len(self.unit)} units of {self.layer} {len(self.dead)} are dead: they move less than "
+            f"{self.threshold:g} of what the average unit does (share {self.share:.2g}, {self.interval}). On "
+            "other data they may wake up."
         )
 
 
