@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hiddenstate.bundle import Bundle
-from hiddenstate.spec import Input, Linear, ModelSpec, Recurrent
+from hiddenstate.spec import Embed, Input, Linear, ModelSpec, Recurrent
 
 
 def linear(recurrent: np.ndarray, inputs: np.ndarray, outputs: np.ndarray) -> Bundle:
@@ -51,3 +51,26 @@ def counter(*, keep: float = 1.0, size: int = 1) -> Bundle:
     weights["rnn.weight_ih_l0"][2 * size : 3 * size] = 0.01
     weights["head.weight"][:] = 1.0
     return Bundle(spec, weights)
+
+
+def parity() -> Bundle:
+    """A tanh network that tells whether it has read an odd number of ones (ids 0 and 1): y > 0 if so.
+
+    Its two units say "at least one" and "both" of the symbol and the parity so far; their difference is the
+    new parity.
+    """
+    spec = ModelSpec(
+        (Input("x", kind="ids", size=2),),
+        (Embed("symbol", "x", 1), Recurrent("rnn", "symbol", "rnn", 2), Linear("head", "rnn", 1)),
+    )
+    steep = 10.0
+    weights = {
+        "symbol.weight": [[0], [1]],
+        "rnn.weight_ih_l0": [[steep], [steep]],
+        "rnn.weight_hh_l0": [[steep / 2, -steep / 2], [steep / 2, -steep / 2]],
+        "rnn.bias_ih_l0": [-0.5 * steep, -1.5 * steep],
+        "rnn.bias_hh_l0": [0, 0],
+        "head.weight": [[0.5, -0.5]],
+        "head.bias": [-0.5],
+    }
+    return Bundle(spec, {name: np.asarray(value, np.float32) for name, value in weights.items()})
