@@ -1,5 +1,6 @@
 """What a trained network remembers, and how far back: measured on any model file, without torch.
 
+report                       all of it in one call: a page to read, JSON, figures
 trace                        everything of one pass over one sequence, step by step
 gradient_through_time  (G1)  how strongly the loss of a step depends on the states before it
 clip_statistics        (G2)  how often and how hard gradients were clipped
@@ -41,6 +42,7 @@ from .gradients import (
 from .memory import EffectiveContext, InputReach, effective_context, input_reach
 from .probe import Probe, StackLayer
 from .recorded import Backward, Pass
+from .report import Report, report
 from .result import Interval, Measurement
 from .trace import LayerTrace, Trace, trace
 from .truncation import TruncationBias, truncation_bias
@@ -63,6 +65,7 @@ __all__ = [
     "NormDrift",
     "Pass",
     "Probe",
+    "Report",
     "StackLayer",
     "StateSaturation",
     "Trace",
@@ -79,6 +82,7 @@ __all__ = [
     "input_reach",
     "memory_capacity",
     "norm_drift",
+    "report",
     "state_saturation",
     "trace",
     "truncation_bias",

@@ -178,11 +178,17 @@ def _forecast(model: Any, data: Any) -> list[Encoded]:
     for number, history in enumerate(model._read(data), start=1):
         seen = encode_whole(model.codec_, history)
         inputs = {name: value[:, 0] for name, value in seen.inputs.items()}
-        stamps = history.stamps()
-        labels = list(map(str, range(len(history)) if stamps is None else stamps))
+        labels = _stamp_labels(history.stamps(), len(history))
         name = history.id if history.id is not None else f"series {number}"
         encoded.append(Encoded(inputs, labels, name, _perfect(model, seen)))
     return encoded
+
+
+def _stamp_labels(stamps: np.ndarray | None, count: int) -> list[str]:
+    """Time stamps as short as they can be (no time of day where there is none); else row numbers from 0."""
+    if stamps is not None and stamps.dtype.kind == "M":
+        return np.datetime_as_string(stamps, unit="auto").tolist()
+    return list(map(str, range(count) if stamps is None else stamps.tolist()))
 
 
 def _series(value: Any) -> Any:
@@ -203,9 +209,7 @@ def _perfect(model: Any, seen: Any) -> np.ndarray | None:
     layout, head = model.codec_.layout, model.head_
     if head.name == "negative-binomial":
         return None
-    place = 0
-    if head.name == "quantiles":
-        place = int(np.argmin(np.abs(np.array(head.levels) - 0.5)))
+    place = point_output(model)
     scaled = seen.scaled[:, 0]
     wanted = np.full((len(scaled), layout.steps, len(layout.target), head.width), np.nan)
     for step in range(min(layout.steps, len(scaled) - 1)):
@@ -213,6 +217,13 @@ def _perfect(model: Any, seen: Any) -> np.ndarray | None:
     offset, unit = (value[:, 0][:, None] for value in (seen.reference.offset, seen.reference.unit))
     wanted[..., place] = (wanted[..., place] - offset) / unit
     return wanted.reshape(len(scaled), -1)
+
+
+def point_output(model: Any) -> int:
+    """Number of the output that is the point forecast of the next step of the first target."""
+    if model.head_.name != "quantiles":
+        return 0
+    return int(np.argmin(np.abs(np.array(model.head_.levels) - 0.5)))
 
 
 _TASKS = {"language": _language, "classify": _classify, "forecast": _forecast}
