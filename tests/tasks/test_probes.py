@@ -224,6 +224,7 @@ def test_a_short_delay_is_learned(cell):
     assert done.updates < 600
     assert done.updates == 50 * len(done.history)
     assert json.loads(json.dumps(done.to_json()))["parts"] == {"all": done.score}
+    assert probes.examine(done.bundle, probes.DelayedRecall(delay=3, symbols=4), seed=9)[0] > 0.95
 
 
 def test_numbers_are_learned():

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from hiddenstate import tasks
 from hiddenstate.version import __version__
 
-from . import options, verbs
+from . import horizon, options, verbs
+from .lens import lens as lens_verb
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -38,6 +39,10 @@ def build() -> App:
     for name, estimator in TASKS.items():
         fit.command(_fit_command(getattr(tasks, estimator)), name=name)
     app.command(fit)
+    lens = App(name="lens", help="See what networks remember, and for how long.")
+    lens.default(_with_short_out(lens_verb))
+    lens.command(_with_short_out(horizon.command()))
+    app.command(lens)
     for verb in (verbs.predict, verbs.stream, verbs.generate, verbs.score, verbs.show):
         app.command(_with_short_out(verb))
     return app

@@ -79,7 +79,7 @@ def _converted(name: str, value: Any, hint: Any) -> Any:
         return value
     origins = [get_origin(member) or member for member in _members(hint)]
     if Mapping in origins and ("=" in value or str not in origins):
-        return _pairs(name, value)
+        return pairs(name, value)
     for origin, member in zip(origins, _members(hint), strict=True):
         if origin in (tuple, list, Sequence) and (str not in origins or "," in value):
             inner = next((kind for kind in get_args(member) if isinstance(kind, type)), str)
@@ -96,11 +96,16 @@ def _items(name: str, text: str, inner: type) -> tuple:
         ) from error
 
 
-def _pairs(name: str, text: str) -> dict[str, Any]:
-    pairs = [item.partition("=") for item in text.split(",")]
-    if any(not sign for _, sign, _ in pairs):
+def pairs(name: str, text: str) -> dict[str, Any]:
+    """The mapping in ``key=value,key=value``; ``name`` is the parameter it is meant for.
+
+    Raises:
+        OptionError: when it is written in another way.
+    """
+    found = [item.partition("=") for item in text.split(",")]
+    if any(not sign for _, sign, _ in found):
         raise OptionError("not a mapping", where=_flag(name), expected="key=value,key=value", got=repr(text))
-    return {key.strip(): _number_or_text(value.strip()) for key, _, value in pairs}
+    return {key.strip(): _number_or_text(value.strip()) for key, _, value in found}
 
 
 def _number_or_text(text: str) -> Any:

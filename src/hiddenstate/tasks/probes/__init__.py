@@ -29,9 +29,10 @@ from hiddenstate.errors import OptionError
 from .base import Examples, MemoryTask
 from .counting import Adding, Brackets, Counter, Parity
 from .recall import Copy, DelayedRecall, FirstMiddleLast, Reflexive
-from .training import Outcome, Training, train_probe
+from .training import SCORED, Outcome, Training, examine, train_probe
 
 __all__ = [
+    "SCORED",
     "Adding",
     "Brackets",
     "Copy",
@@ -44,6 +45,7 @@ __all__ = [
     "Parity",
     "Reflexive",
     "Training",
+    "examine",
     "get",
     "names",
     "train_probe",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from hiddenstate import cells
+from hiddenstate.bundle import Bundle
 from hiddenstate.errors import DivergedError
 from hiddenstate.options import OneOf, Real, Whole, check, option
+from hiddenstate.runtime import Model
 from hiddenstate.spec import Embed, Linear, ModelSpec, Recurrent
 from hiddenstate.tasks.base import torch_wing
 
@@ -43,9 +45,9 @@ class Training:
     """
 
     hidden_size: int = option(32, Whole(1))
-    updates: int = option(1500, Whole(1))
+    updates: int = option(2000, Whole(1))
     batch_size: int = option(32, Whole(1))
-    learning_rate: float = option(3e-3, Real(0, above=True))
+    learning_rate: float = option(5e-3, Real(0, above=True))
     init: str = option("orthogonal", OneOf("orthogonal", "uniform"))
     forget_bias: float | None = option(1.0, Real(-100, 100), OneOf(None))
     clip: float | None = option(1.0, Real(0, above=True), OneOf(None))
@@ -66,6 +68,7 @@ class Outcome:
         updates: optimiser steps taken.
         seconds: training time.
         history: score on held-back rows after every 50 updates.
+        bundle: the trained network, to look into with the lens, run, or save.
     """
 
     score: float
@@ -73,11 +76,12 @@ class Outcome:
     stopped: str
     updates: int
     seconds: float
-    history: Sequence[float] = field(default_factory=tuple)
+    history: tuple[float, ...]
+    bundle: Bundle
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
+        """Plain data: everything but the network."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "bundle"}
 
 
 def network(task: MemoryTask, cell: str, *, hidden_size: int) -> ModelSpec:
@@ -136,15 +140,25 @@ def train_probe(
         stopped = "solved"
     except DivergedError:
         stopped = "diverged"
-    score, parts = job.examine(module)
+    trained = Bundle(module.spec, train.arrays(module.state_dict()))
+    score, parts = examine(trained, task, seed=(seed, 3))
     return Outcome(
         score=score,
         parts=parts,
         stopped="updates" if stopped == "epochs" else stopped,
         updates=watch.run.updates,
         seconds=watch.run.seconds,
-        history=[1 - record["validation"] for record in watch.run.history],
+        history=tuple(1 - record["validation"] for record in watch.run.history),
+        bundle=trained,
     )
+
+
+def examine(bundle: Bundle, task: MemoryTask, *, seed: int | Sequence[int]) -> tuple[float, dict[str, float]]:
+    """Score of a trained network on rows of a memory task, overall and by kind of question."""
+    examples = task.draw(SCORED, seed=seed)
+    outputs, _ = Model(bundle).forward(examples.inputs, lengths=examples.lengths)
+    parts = {name: task.score(outputs, examples, mask) for name, mask in task.parts(examples).items()}
+    return task.score(outputs, examples), parts
 
 
 def _start(layer: Any, gates: Sequence[str], how: Training) -> None:
@@ -205,24 +219,10 @@ class ProbeJob:
 
     def validate(self, module: Any) -> float:
         """1 - score of the rows held back."""
-        return 1 - self._examined(module, HELD_BACK, 2)[0]
-
-    def examine(self, module: Any) -> tuple[float, dict[str, float]]:
-        """Score of rows never seen, and by kind of question."""
-        import torch
-
-        with torch.no_grad():
-            return self._examined(module, SCORED, 3)
-
-    def _examined(self, module: Any, rows: int, stream: int) -> tuple[float, dict[str, float]]:
         from hiddenstate.train import arrays
 
-        examples = self._task.draw(rows, seed=(self._seed, stream))
-        outputs = arrays(self._run(module, examples, None)[0])
-        parts = self._task.parts(examples)
-        return self._task.score(outputs, examples), {
-            name: self._task.score(outputs, examples, mask) for name, mask in parts.items()
-        }
+        examples = self._task.draw(HELD_BACK, seed=(self._seed, 2))
+        return 1 - self._task.score(arrays(self._run(module, examples, None)[0]), examples)
 
     def _run(self, module: Any, examples: Examples, state: Any) -> tuple[Any, Any]:
         from hiddenstate.train import tensors
