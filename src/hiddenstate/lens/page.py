@@ -54,13 +54,13 @@ def _about(about: Mapping[str, Any]) -> str:
     stack = ", ".join(f"{one['name']} ({one['cell']}, {one['units']} units)" for one in about["layers"])
     task = f"a model of task '{about['task']}'" if about["task"] else "a network without a task"
     lengths = f"{about['shortest']} to {about['longest']} steps ({about['steps']:,} in all)"
-    return (
-        f'<p class="soft">This is {task}, with {about["parameters"]:,} weights; recurrent '
-        f"layers: {escape(stack)}. Looked at: {escape(about['layer'])}. Measured on {about['sequences']} sequences "
-        f"of {lengths} with effort '{about['effort']}' and seed {about['seed']}, in {about['seconds']:.0f} s, "
-        f"by hiddenstate {escape(about['hiddenstate'])}. Numbers hold for this data; intervals are over its "
-        "sequences.</p>"
+    how = f"effort '{about['effort']}' and seed {about['seed']}, in {about['seconds']:.0f} s"
+    text = (
+        f"This is {task}, with {about['parameters']:,} weights; recurrent layers: {stack}. Looked at: "
+        f"{about['layer']}. Measured on {about['sequences']} sequences of {lengths} with {how}, by "
+        f"hiddenstate {about['hiddenstate']}. Numbers hold for this data; intervals are over its sequences."
     )
+    return f'<p class="soft">{escape(text)}</p>'
 
 
 def _section(part: Part) -> Iterator[str]:

@@ -17,10 +17,11 @@ from hiddenstate.spec import count_parameters
 from hiddenstate.version import __version__
 
 from . import arrays, encoding, page
+from .chapters import Found, Setting
 from .display import Display
 from .probe import Probe, open_probe
 from .result import check_count, plain
-from .sections import EFFORTS, SECTIONS, Found, Section, Setting
+from .sections import EFFORTS, SECTIONS, Section
 
 FORMAT = 1
 """Version of the JSON."""
