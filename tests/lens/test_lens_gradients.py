@@ -168,4 +168,4 @@ def test_truncation_bias_refuses_what_is_not_truncated():
         lens.truncation_bias(bundle_of(CLASSIFIER), [np.ones((5, 3))])
     with pytest.raises(DataError, match="shorter than the window"):
         lens.truncation_bias(bundle_of(SMALL), [np.ones((5, 3))], windows=[2, 8])
-    assert lens.truncation_bias(bundle_of(SMALL), [np.ones((9, 3))]).window.tolist() == [1, 2, 4, 8]
+    assert lens.truncation_bias(bundle_of(SMALL), [np.ones((9, 3))]).window.tolist() == [4, 8]

@@ -30,9 +30,7 @@ def stateless(block: Any, params: dict[str, Array], sources: list[Array], y: Arr
     if isinstance(block, spec.Norm):
         return _norm(params["weight"], x, dy, block.eps)
     if isinstance(block, spec.Embed):
-        table = np.zeros_like(params["weight"])
-        np.add.at(table, x, dy)
-        return [], {"weight": table}
+        return [], {"weight": _embed(params["weight"], x, dy)}
     if isinstance(block, spec.Concat):
         edges = np.cumsum([source.shape[-1] for source in sources])[:-1]
         return list(np.split(dy, edges, axis=-1)), {}
@@ -51,6 +49,16 @@ def _linear(block: spec.Linear, params: dict[str, Array], x: Array, y: Array, dy
     rows, d_rows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
     found = {"weight": d_rows.T @ rows} | ({"bias": d_rows.sum(axis=0)} if block.bias else {})
     return [dy @ params["weight"]], found
+
+
+def _embed(weight: Array, ids: Array, dy: Array) -> Array:
+    """Sums of the gradients of equal ids, by sorting: many times faster than adding them one by one."""
+    table, flat = np.zeros_like(weight), ids.ravel()
+    order = np.argsort(flat, kind="stable")
+    found, starts = np.unique(flat[order], return_index=True)
+    if len(found):
+        table[found] = np.add.reduceat(dy.reshape(-1, dy.shape[-1])[order], starts, axis=0)
+    return table
 
 
 def _norm(weight: Array, x: Array, dy: Array, eps: float) -> Found:

@@ -17,7 +17,7 @@ from . import lags
 from .probe import open_probe
 from .result import Interval, Measurement, bootstrap, mean_over_sequences
 
-ANCHORS = 8
+ANCHORS = 4
 """Steps of each sequence whose loss is followed back."""
 
 

@@ -113,10 +113,9 @@ def fit_decay(curve: np.ndarray) -> Decay:
     if len(lags) < 2:
         return Decay(float("nan"), float("nan"))
     logs = np.log10(curve[lags])
-    slope, start = np.polyfit(lags, logs, 1)
-    spread = ((logs - logs.mean()) ** 2).sum()
-    rest = ((logs - start - slope * lags) ** 2).sum()
-    fit = 1.0 if spread < 1e-12 else 1 - rest / spread
+    x, y = lags - lags.mean(), logs - logs.mean()
+    slope, spread = x @ y / (x @ x), y @ y
+    fit = 1.0 if spread < 1e-12 else 1 - ((y - slope * x) ** 2).sum() / spread
     return Decay(float(np.round(10**slope, 12)), float(fit))
 
 

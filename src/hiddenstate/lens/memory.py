@@ -18,7 +18,10 @@ from .recorded import Backward, Pass
 from .result import Interval, Measurement, bootstrap, check_count, mean_over_sequences
 
 ANCHORS = 4
-"""Steps of each sequence that are looked back from."""
+"""Steps of each sequence that an answer is asked for at."""
+
+DRAWN_ANCHORS = 2
+"""Steps of each sequence that are looked back from by gradients, each at the cost of a backward per draw."""
 
 EXACT = 8
 """Outputs up to which the Jacobian is computed whole; beyond, its norm is estimated from as many draws."""
@@ -95,7 +98,7 @@ def input_reach(model: Any, data: Any, *, max_lag: int | None = None, seed: int 
     sequences, max_lag = lags.long_enough(probe.read(data, seed=seed), max_lag)
     made = probe.run(sequences)
     top = probe.layer()
-    steps = lags.anchors(made, top, made.valid, max_lag, ANCHORS)
+    steps = lags.anchors(made, top, made.valid, max_lag, DRAWN_ANCHORS)
     values = np.zeros((len(sequences), max_lag + 1))
     rng = np.random.default_rng(seed)
     for anchor in steps:

@@ -57,6 +57,7 @@ def bootstrap(
     of: str,
     statistic: Callable[[np.ndarray], Any] = mean_over_sequences,
     seed: int = 0,
+    resamples: int = RESAMPLES,
 ) -> Interval:
     """Interval of a figure that is made from per-sequence values, drawing whole sequences with replacement.
 
@@ -65,6 +66,7 @@ def bootstrap(
         of: name of the result's field that the interval belongs to.
         statistic: from ``[N, ...]`` to the figure (a number or an array).
         seed: of the draws.
+        resamples: number of draws; fewer for a figure that takes long.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), percentile intervals.
 
@@ -80,7 +82,7 @@ def bootstrap(
         return Interval(nothing, nothing, count, of)
     rng = np.random.default_rng(seed)
     found = np.stack(
-        [np.asarray(statistic(values[rng.integers(0, count, count)]), np.float64) for _ in range(RESAMPLES)]
+        [np.asarray(statistic(values[rng.integers(0, count, count)]), np.float64) for _ in range(resamples)]
     )
     tail = (1 - LEVEL) / 2
     known = np.isfinite(found).any(axis=0)

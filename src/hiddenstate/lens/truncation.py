@@ -65,7 +65,7 @@ def truncation_bias(
     Args:
         model: an estimator, ``runtime.Model``, bundle, path or ``Probe``.
         data: what ``Probe.read`` takes.
-        windows: lengths K, increasing; None: 1, 2, 4 ... below the longest sequence.
+        windows: lengths K, increasing; None: 4, 8, 16 ... below the longest sequence.
         seed: of the sample of sequences and of the bootstrap.
 
     Raises:
@@ -107,7 +107,7 @@ def truncation_bias(
 
 def _checked(windows: Sequence[int] | None, longest: int) -> list[int]:
     if windows is None:
-        return [2**power for power in range(max(1, int(np.ceil(np.log2(longest)))))]
+        return [4 * 2**power for power in range(64) if 4 * 2**power < longest] or [1]
     found = sorted({check_count(window, 1, "windows") for window in windows})
     if not found:
         raise OptionError("no windows", where="windows", expected="at least one length")

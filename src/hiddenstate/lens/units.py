@@ -16,6 +16,9 @@ from .result import Measurement, StepMeans, bootstrap, check_count, mean_over_se
 DEAD = 0.025
 """A unit whose score is at most this counts as dead."""
 
+RESAMPLES = 200
+"""Bootstrap samples of a covariance matrix."""
+
 ENOUGH = 0.95
 """Share of the variance that the counted components hold."""
 
@@ -274,7 +277,11 @@ def used_dimension(model: Any, data: Any, *, layer: str | None = None, seed: int
     rows = np.arange(len(made.lengths))
     return UsedDimension(
         interval=bootstrap(
-            rows, of="dimension", statistic=lambda some: _ratio(moments.covariance(some)), seed=seed
+            rows,
+            of="dimension",
+            statistic=lambda some: _ratio(moments.covariance(some)),
+            seed=seed,
+            resamples=RESAMPLES,
         ),
         convention=f"covariance of h_t over all steps of {len(rows)} sequences, each from rest",
         layer=one.name,
