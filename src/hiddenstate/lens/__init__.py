@@ -21,6 +21,7 @@ Probe, Pass                  what they are made of: a model opened up, a recorde
 from __future__ import annotations
 
 from .capacity import MemoryCapacity, memory_capacity
+from .context import EffectiveContext, effective_context
 from .encoding import Encoded
 from .gates import (
     GateSaturation,
@@ -30,16 +31,8 @@ from .gates import (
     gate_time_constants,
     state_saturation,
 )
-from .gradients import (
-    ClipStatistics,
-    GradientThroughTime,
-    UpdateRatios,
-    clip_statistics,
-    gate_update_ratios,
-    gradient_through_time,
-    update_ratios,
-)
-from .memory import EffectiveContext, InputReach, effective_context, input_reach
+from .gradients import GradientThroughTime, gradient_through_time
+from .memory import InputReach, input_reach
 from .probe import Probe, StackLayer
 from .recorded import Backward, Pass
 from .report import Report, report
@@ -47,6 +40,7 @@ from .result import Interval, Measurement
 from .trace import LayerTrace, Trace, trace
 from .truncation import TruncationBias, truncation_bias
 from .units import DeadUnits, NormDrift, UsedDimension, dead_units, norm_drift, used_dimension
+from .updates import ClipStatistics, UpdateRatios, clip_statistics, gate_update_ratios, update_ratios
 
 __all__ = [
     "Backward",

@@ -14,13 +14,14 @@ from hiddenstate.runtime import Model
 from . import encoding, figures
 from .attribution import faithfulness, integrated_gradients
 from .capacity import memory_capacity
+from .context import effective_context
 from .dynamics import lyapunov_spectrum
 from .encoding import Encoded
 from .figures import Picture
 from .gates import gate_saturation, gate_time_constants, state_saturation
 from .gradients import gradient_through_time
 from .jacobian import lag_gain, step_jacobians
-from .memory import effective_context, input_reach
+from .memory import input_reach
 from .probe import Probe
 from .progress import Report as Advances
 from .result import Measurement

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from hiddenstate.lens.context import EffectiveContext
 from hiddenstate.lens.gradients import GradientThroughTime
-from hiddenstate.lens.memory import EffectiveContext, InputReach
+from hiddenstate.lens.memory import InputReach
 from hiddenstate.lens.result import Measurement
 from hiddenstate.lens.units import NormDrift
 
