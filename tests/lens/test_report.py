@@ -1,4 +1,4 @@
-"""The report: a page that stands alone, JSON that holds the measured numbers, and what is left out says why."""
+"""The report: a page that stands alone, JSON with the measured numbers, and what is left out says why."""
 
 import json
 import re
@@ -220,7 +220,7 @@ def test_every_task_has_a_report(estimators, task):
 
 
 def test_text_of_the_data_cannot_become_markup(estimators):
-    model, data = estimators["language"]
+    model, _ = estimators["language"]
     text = ["</svg><b>'\"&" * 9] * 2
     page = only(report(model, text, effort="quick"), "states").to_html()
     read(page)
