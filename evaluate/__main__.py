@@ -1,9 +1,9 @@
-"""Runs the evaluations in turn: ``python -m evaluate [forecast] [classify] [language]``."""
+"""Runs the evaluations in turn: ``python -m evaluate [forecast] [classify] [language] [recurrence]``."""
 
 import sys
 from importlib import import_module
 
-NAMES = ("forecast", "classify", "language")
+NAMES = ("forecast", "classify", "language", "recurrence")
 
 
 def main() -> None:

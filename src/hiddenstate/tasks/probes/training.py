@@ -126,31 +126,51 @@ def train_probe(
     """
     nn, train = torch_wing()
     how, gates = training or Training(), cells.get(cell).gates
-    job = ProbeJob(task, how, seed)
     with train.seeded(seed):
         module = nn.build(network(task, cell, hidden_size=how.hidden_size))
         _start(module.get_submodule("rnn"), gates, how)
-    config = train.Config(
-        epochs=-(-how.updates // CHECK_EVERY), learning_rate=how.learning_rate, clip_norm=how.clip, seed=seed
+    stopped, run = fit(module, task, training=how, seed=seed, progress=progress)
+    trained = Bundle(module.spec, train.arrays(module.state_dict()))
+    score, parts = examine(trained, task, seed=(seed, 3))
+    return Outcome(
+        score=score,
+        parts=parts,
+        stopped=stopped,
+        updates=run.updates,
+        seconds=run.seconds,
+        history=tuple(1 - record["validation"] for record in run.history),
+        bundle=trained,
     )
-    watch = _watch(train)
+
+
+def fit(
+    module: Any, task: MemoryTask, *, training: Training, seed: int = 0, progress: bool = False
+) -> tuple[str, Any]:
+    """Train any torch module on a memory task; it ends with the weights that did best on the held-back rows.
+
+    Args:
+        module: called like a ``nn.Network``: ``module(inputs, state, lengths=...)`` gives outputs and state.
+        task: what to remember.
+        training: how; what concerns the first weights is not looked at.
+        seed: of the rows.
+        progress: show the training on standard error.
+
+    Returns:
+        Why it stopped ("solved", "updates", "diverged" or "interrupt"), and the state of the training loop.
+    """
+    _, train = torch_wing()
+    job, watch = ProbeJob(task, training, seed), _watch(train)
+    epochs = -(-training.updates // CHECK_EVERY)
+    config = train.Config(
+        epochs=epochs, learning_rate=training.learning_rate, clip_norm=training.clip, seed=seed
+    )
     try:
         stopped = train.fit(module, job, config, progress=progress, callbacks=[watch]).stopped
     except _Solved:
         stopped = "solved"
     except DivergedError:
         stopped = "diverged"
-    trained = Bundle(module.spec, train.arrays(module.state_dict()))
-    score, parts = examine(trained, task, seed=(seed, 3))
-    return Outcome(
-        score=score,
-        parts=parts,
-        stopped="updates" if stopped == "epochs" else stopped,
-        updates=watch.run.updates,
-        seconds=watch.run.seconds,
-        history=tuple(1 - record["validation"] for record in watch.run.history),
-        bundle=trained,
-    )
+    return "updates" if stopped == "epochs" else stopped, watch.run
 
 
 def examine(bundle: Bundle, task: MemoryTask, *, seed: int | Sequence[int]) -> tuple[float, dict[str, float]]:
