@@ -6,10 +6,10 @@ import torch
 
 from hiddenstate import lens, nn
 from hiddenstate.bundle import Bundle
-from hiddenstate.errors import DataError, OptionError, ShapeError
+from hiddenstate.errors import DataError, OptionError
 from hiddenstate.lens.examples import counter, decaying, linear
 from hiddenstate.spec import Input, Linear, ModelSpec, Pool, Recurrent
-from random_models import CLASSIFIER, SMALL, bundle_of, weights
+from random_models import CLASSIFIER, SMALL, bundle_of
 
 
 def positive(count=3, steps=40, size=1):
@@ -84,50 +84,6 @@ def test_sequences_shorter_than_the_lag_are_refused_or_left_out():
     assert len(lens.gradient_through_time(decaying(0.5), mixed).lag) == 40
     with pytest.raises(OptionError, match="max_lag"):
         lens.gradient_through_time(decaying(0.5), mixed, max_lag=0)
-
-
-# ---- G2
-
-
-def test_clip_statistics():
-    made = lens.clip_statistics([0.5, 1.0, 2.0, 4.0] * 50, 1.0)
-    assert (made.share, made.mean_scale, made.median_norm, made.largest_norm) == (0.5, 0.6875, 1.5, 4.0)
-    assert 0.4 < made.interval.low < 0.5 < made.interval.high < 0.6
-    for bad in ([], [1.0, np.nan], [-1.0]):
-        with pytest.raises(DataError, match="gradient norms"):
-            lens.clip_statistics(bad, 1.0)
-    with pytest.raises(OptionError, match="clipping norm"):
-        lens.clip_statistics([1.0], 0.0)
-
-
-# ---- G3
-
-
-def test_update_ratios_of_every_gate_by_hand():
-    block = Recurrent("rnn", "x", "lstm", 3, num_layers=2, bidirectional=True)
-    spec = ModelSpec((Input("x", size=2),), (block, Linear("head", "rnn", 1)))
-    before = weights(spec)
-    after = {name: value.copy() for name, value in before.items()}
-    after["rnn.weight_hh_l1_reverse"][3:6] *= 1.25  # the forget gate
-    after["rnn.weight_ih_l0"][:3] *= 0.5  # the input gate
-    found = lens.gate_update_ratios(spec, before, after)
-    assert len(found) == 4 * 2 * 4
-    changed = {name: value for name, value in found.items() if value}
-    assert changed == pytest.approx({"rnn_l1_reverse f recurrent": 0.25, "rnn_l0 i input": 0.5})
-    made = lens.update_ratios(spec, [before, after, after])
-    assert made.updates == 2
-    assert dict(zip(made.block, made.ratio, strict=True))["rnn_l0 i input"] == pytest.approx(0.25)
-    assert "rnn_l0 i input" in made.sentence()
-
-
-def test_update_ratios_of_zeros_and_of_another_model():
-    before = weights(SMALL)
-    zeros = {name: np.zeros_like(value) for name, value in before.items()}
-    assert np.isnan(list(lens.gate_update_ratios(SMALL, zeros, before).values())).all()
-    with pytest.raises(ShapeError, match="not the parameters"):
-        lens.gate_update_ratios(SMALL, before, weights(CLASSIFIER))
-    with pytest.raises(DataError, match="no update"):
-        lens.update_ratios(SMALL, [before])
 
 
 # ---- G4
