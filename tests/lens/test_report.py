@@ -156,9 +156,9 @@ def test_the_memory_of_a_shift_register_is_found():
 @pytest.mark.parametrize(
     ("bundle", "sequences", "gone"),
     [
-        (decaying(0.5), rows(), {"gates", "time-constants", "training"}),
-        (bundle_of(CLASSIFIER), rows(size=3), {"gates", "time-constants", "training"}),
-        (bundle_of(CHARACTERS), [np.arange(30) % 7, np.arange(12) % 5], {"training"}),
+        (decaying(0.5), rows(), {"gates", "time-constants", "answer", "training"}),
+        (bundle_of(CLASSIFIER), rows(size=3), {"gates", "time-constants", "answer", "training"}),
+        (bundle_of(CHARACTERS), [np.arange(30) % 7, np.arange(12) % 5], {"answer", "training"}),
     ],
 )
 def test_what_does_not_apply_is_left_out_with_the_reason(bundle, sequences, gone):
@@ -212,7 +212,7 @@ def test_every_task_has_a_report(estimators, task):
     made = report(model, data, effort="quick")
     assert made.about["task"] == task
     left = {part.section.name for part in made.parts if part.found is None}
-    assert not left
+    assert left == ({"answer"} if task == "forecast" else set())
     states = next(part for part in made.parts if part.section.name == "states").found.pictures[0]
     first = {"forecast": "2024-01-01", "classify": "good", "language": "o"}[task]
     assert states.table["label"][0] == first
@@ -232,6 +232,23 @@ def test_classifiers_can_be_looked_at_without_labels(estimators):
     model, data = estimators["classify"]
     made = report(model, {"review": data["review"]}, effort="quick")
     assert "no targets are known" in json.dumps(made.to_json())
+
+
+def test_the_answer_of_a_classifier_is_told_word_by_word(estimators):
+    model, data = estimators["classify"]
+    made = report(model, data, effort="quick", example=2)
+    found = next(part.found for part in made.parts if part.section.name == "answer")
+    seen = lens.trace(model, "bad poor film")
+    assert found.pictures[0].table["label"] == ["bad", "poor", "film"]
+    assert found.pictures[0].table["change of the log odds"] == pytest.approx(seen.carried.tolist(), rel=1e-3)
+    assert repr(seen.answers[int(np.argmax(seen.probabilities[-1]))]) in found.sentences[0]
+
+
+def test_the_path_of_the_example_is_drawn_first(made):
+    found = next(part.found for part in made.parts if part.section.name == "trajectory")
+    (path,), (picture,) = found.measurements, found.pictures
+    assert picture.table["first direction"] == pytest.approx(path.path[0][:, 0].tolist(), rel=1e-3, abs=1e-9)
+    assert path.sequence[0] == made.about["example"]
 
 
 def test_another_sequence_can_be_shown(estimators):
@@ -280,7 +297,7 @@ def test_reports_need_no_torch(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) == 10
+    assert int(done.stdout) == 12
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hiddenstate.errors import DataError
+from hiddenstate.errors import DataError, OptionError
 from hiddenstate.runtime import Model
 
 from . import encoding, figures
@@ -25,6 +25,8 @@ from .memory import input_reach
 from .probe import Probe
 from .progress import Report as Advances
 from .result import Measurement
+from .trace import trace
+from .trajectory import trajectory
 from .truncation import truncation_bias
 from .units import dead_units, norm_drift, used_dimension
 
@@ -139,6 +141,38 @@ def units(given: Setting) -> Found:
     return Found.of(*found, pictures=(figures.units(dead, flat), variance))
 
 
+def path(given: Setting) -> Found:
+    """The path of the example beside those of some other sequences."""
+    others = [one for one in given.sequences if one.name != given.example.name][:15]
+    found = trajectory(given.probe, [given.example, *others], components=2, **given.on_layer)
+    return Found.of(found, pictures=(figures.trajectory(found),))
+
+
+def answer(given: Setting) -> Found:
+    """What a classifier or a language model thinks at every step of the example."""
+    seen = trace(given.probe, given.example)
+    if seen.probability is None or seen.probabilities is None:
+        raise OptionError("this model gives no probabilities", expected="a classifier or a language model")
+    if seen.carried is None:
+        values = np.nan_to_num(seen.probability)
+        title, unit, signs = "How well each symbol was foreseen", "probability", None
+        text = (
+            f"On average the symbol that came had a probability of {np.nanmean(seen.probability):.0%}. "
+            f"One sequence, {len(values)} steps."
+        )
+    else:
+        values, said = seen.carried, seen.answers[int(np.argmax(seen.probabilities[-1]))]
+        title, unit = f"How each step moved the answer towards {said!r}", "change of the log odds"
+        signs = ("towards it", "away from it")
+        text = (
+            f"After {len(values)} steps the answer is {said!r} ({seen.probability[-1]:.0%}), moved there "
+            f"most by {', '.join(map(repr, seen.strongest()))}. A step is judged when it is read; what comes "
+            "later may change what it was worth."
+        )
+    shown = figures.per_step("answer", title, text, seen.steps, values, unit, signs=signs)
+    return Found((text,), pictures=(shown,))
+
+
 def drift(given: Setting) -> Found:
     """Size of the state over the steps."""
     found = norm_drift(given.probe, given.sequences, **given.on_layer)
@@ -158,6 +192,7 @@ def attribution(given: Setting) -> Found:
         found.label,
         found.value,
         "contribution",
+        signs=("speaks for it", "speaks against it"),
     )
     return Found.of(found, over, pictures=(shown, figures.faithfulness(found, over)))
 

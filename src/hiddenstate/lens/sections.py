@@ -107,6 +107,21 @@ SECTIONS = (
         headline=True,
     ),
     Section(
+        "answer",
+        "How did the answer come about?",
+        "Of a classifier: how much each word or value moved the log odds of the final answer, at the moment "
+        "it was read. Of a language model: how probable it found what came.",
+        chapters.answer,
+        passes=2,
+    ),
+    Section(
+        "trajectory",
+        "Which way does the state go?",
+        "The state after each step, seen from where its paths spread most; in grey, other sequences.",
+        chapters.path,
+        passes=2,
+    ),
+    Section(
         "drift",
         "Does the state stay in bounds?",
         "A state that goes on growing meets values that training never showed.",

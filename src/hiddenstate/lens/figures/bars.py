@@ -125,24 +125,41 @@ def units(dead: DeadUnits, saturated: StateSaturation | None) -> Picture:
 
 
 def per_step(
-    name: str, title: str, sentence: str, labels: Sequence[str], values: np.ndarray, unit: str
+    name: str,
+    title: str,
+    sentence: str,
+    labels: Sequence[str],
+    values: np.ndarray,
+    unit: str,
+    *,
+    signs: tuple[str, str] | None,
 ) -> Picture:
-    """A value with a sign for every step: what speaks for and against an answer."""
+    """A value for every step.
+
+    Args:
+        name: of the picture.
+        title: of the picture.
+        sentence: what was found.
+        labels: what each step is called.
+        values: one for each.
+        unit: what they are.
+        signs: what values above and below zero mean; None: none is below.
+    """
+    looks = ((1, MARKS[1], ""), (-1, MARKS[0], "//"))
 
     def draw(figure: Any) -> None:
         axes = figure.subplots()
-        for sign, mark, label, hatch in ((1, MARKS[1], "for", ""), (-1, MARKS[0], "against", "//")):
+        for (sign, mark, hatch), label in zip(looks, signs or (unit,), strict=False):
             part = np.where(np.sign(values) == sign, values, 0.0)
-            axes.bar(
-                range(len(values)), part, color=mark.color, hatch=hatch, width=0.9, label=f"speaks {label} it"
-            )
+            axes.bar(range(len(values)), part, color=mark.color, hatch=hatch, width=0.9, label=label)
         axes.axhline(0, color="#888888", linewidth=0.8)
         axes.set_xlim(-0.6, len(values) - 0.4)
         axes.grid(False, axis="x")
         step_ticks(axes, labels)
         axes.set_xlabel("step")
         axes.set_ylabel(unit)
-        axes.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1.0))
+        if signs:
+            axes.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1.0))
 
     table = {"step": list(range(len(labels))), "label": list(labels), unit: rounded(values)}
     height = 2.4 + 0.05 * min(max(map(len, labels)), 14)
