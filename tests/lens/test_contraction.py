@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hiddenstate.bundle import Bundle
-from hiddenstate.lens.contraction import _gru, _largest_input, _lstm, bound_of, contraction
+from hiddenstate.lens.contraction import bound_of, comparison_matrix, contraction, largest_input
 from hiddenstate.lens.examples import decaying
 from hiddenstate.lens.system import System
 from hiddenstate.spec import Input, ModelSpec, Recurrent
@@ -26,7 +26,7 @@ def test_comparison_matrix_is_above_every_jacobian(cell, options):
     system = System(network(cell, scale=0.7, **options))
     layer = system.probe.layers[0]
     largest = np.array([0.5, 2.0])
-    matrix = _lstm(layer, largest) if cell == "lstm" else _gru(layer.scan.cell, layer, largest)
+    matrix = comparison_matrix(layer, largest)
     rng = np.random.default_rng(0)
     states = system.rest(200)
     for _ in range(6):  # wherever random inputs of that size can lead, and states at their largest too
@@ -64,5 +64,5 @@ def test_expanding_and_undecided():
 def test_inputs_are_those_of_the_layer():
     system = System(network("gru", scale=0.5, layers=2))
     made = system.probe.run(system.probe.read([np.array([[1.0, -3.0], [0.5, 2.0]])]))
-    assert _largest_input(made, system.probe.layers[0]).tolist() == [1, 3]
-    assert (_largest_input(made, system.probe.layers[1]) < 1).all()
+    assert largest_input(made, system.probe.layers[0]).tolist() == [1, 3]
+    assert (largest_input(made, system.probe.layers[1]) < 1).all()

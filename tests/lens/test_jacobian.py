@@ -116,7 +116,7 @@ def test_progress_is_told_and_can_cancel():
 
 
 def test_errors_say_what_to_do():
-    with pytest.raises(DataError, match=r"shorter than the lag.*smaller max_lag"):
+    with pytest.raises(DataError, match=r"shorter than the lag.*at least 6 steps"):
         lag_gain(decaying(0.5), [np.ones((5, 1))], max_lag=5)
     with pytest.raises(DataError, match=r"NaN|finite"):
         step_jacobians(decaying(0.5), [np.array([[1.0], [np.nan]])])

@@ -94,7 +94,7 @@ def contraction(model: Any, data: Any, *, seed: int = 0, progress: Report | None
     probe = Probe(model, dtype="float64")
     seen: StepJacobians = step_jacobians(probe, data, seed=seed, progress=progress)
     made = probe.run(probe.read(data, seed=seed))
-    bound = np.array([bound_of(layer, _largest_input(made, layer)) for layer in probe.layers])
+    bound = np.array([bound_of(layer, largest_input(made, layer)) for layer in probe.layers])
     largest = float(seen.sigma_max.max())
     verdict = "contracting" if bound.max() < 1 else "expanding" if largest > 1 else "undecided"
     nothing = np.full(len(bound), np.nan)
@@ -111,7 +111,7 @@ def contraction(model: Any, data: Any, *, seed: int = 0, progress: Report | None
     )
 
 
-def _largest_input(made: Pass, layer: StackLayer) -> np.ndarray:
+def largest_input(made: Pass, layer: StackLayer) -> np.ndarray:
     """The largest size of each input of a layer in a pass, ``[I]``."""
     if layer.index == 0:
         x = made.nodes[layer.block.source]
@@ -120,24 +120,39 @@ def _largest_input(made: Pass, layer: StackLayer) -> np.ndarray:
     return np.abs(x[made.valid]).max(axis=0)
 
 
-def bound_of(layer: StackLayer, largest_input: np.ndarray) -> float:
+def bound_of(layer: StackLayer, largest: np.ndarray) -> float:
     """A rate that no step of the layer can exceed in some norm: the spectral radius of a comparison matrix.
 
     Args:
         layer: the layer.
-        largest_input: no input is larger in size than this, ``[I]``.
+        largest: no input is larger in size than this, ``[I]``.
 
     Raises:
         OptionError: the cell is none of those whose gates are known here.
     """
-    cell, params = layer.scan.cell, layer.scan.params
+    found = _radius(comparison_matrix(layer, largest))
+    if isinstance(layer.scan.cell, RNN):
+        return min(found, float(np.linalg.norm(layer.scan.params["weight_hh"], 2)))
+    return found
+
+
+def comparison_matrix(layer: StackLayer, largest: np.ndarray) -> np.ndarray:
+    """``M >= |ds_t/ds_{t-1}|``, entry by entry, ``[S, S]`` of one layer.
+
+    Args:
+        layer: the layer.
+        largest: no input is larger in size than this, ``[I]``.
+
+    Raises:
+        OptionError: the cell is none of those whose gates are known here.
+    """
+    cell = layer.scan.cell
     if isinstance(cell, RNN):
-        weight = params["weight_hh"]
-        return float(min(_radius(np.abs(weight)), np.linalg.norm(weight, 2)))
+        return np.abs(layer.scan.params["weight_hh"])
     if isinstance(cell, GRU):
-        return _radius(_gru(cell, layer, largest_input))
+        return _gru(cell, layer, largest)
     if isinstance(cell, LSTM):
-        return _radius(_lstm(layer, largest_input))
+        return _lstm(layer, largest)
     fix = "Look at the Jacobians along the data instead"
     raise OptionError("no bound is known for this cell", where=layer.name, got=cell.name, fix=fix)
 

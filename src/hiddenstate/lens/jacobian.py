@@ -209,8 +209,8 @@ def lag_gain(
         for lag, (product, log_scale) in enumerate(system.products(one, max_lag)):
             largest = np.linalg.norm(product, 2)
             logs[row, lag] = np.log(largest) + log_scale if largest > 0 else -np.inf
-    both = bootstrap(logs, of="gain_per_step", statistic=_gain_and_curve, seed=seed)
-    found = _gain_and_curve(logs)
+    both = bootstrap(logs, of="gain_per_step", statistic=gain_and_curve, seed=seed)
+    found = gain_and_curve(logs)
     return LagGain(
         lag=np.arange(max_lag + 1),
         sigma_max=found[1:],
@@ -225,7 +225,7 @@ def lag_gain(
     )
 
 
-def _gain_and_curve(logs: np.ndarray) -> np.ndarray:
+def gain_and_curve(logs: np.ndarray) -> np.ndarray:
     """The fitted gain per step, and the geometric mean of every lag."""
     curve = np.exp(logs.mean(axis=0))
     return np.concatenate([[lags.fit_decay(curve).gain], curve])
