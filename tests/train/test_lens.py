@@ -303,3 +303,19 @@ def test_a_network_without_memory_is_refused():
 def test_every_is_a_count(every):
     with pytest.raises(OptionError, match="every"):
         Lens(every=every)
+
+
+@pytest.mark.filterwarnings("ignore:(memory is|gradients are)")
+def test_every_estimator_takes_it():
+    import hiddenstate as hs
+
+    options = {"hidden_size": 4, "epochs": 2, "progress": False, "seed": 1}
+    text = ["one two buckle my shoe\n" * 40]
+    plain = hs.LanguageModel(**options).fit(text)
+    watched = hs.LanguageModel(lens=True, **options).fit(text)
+    for name, value in plain.bundle_.params.items():
+        assert np.array_equal(value, watched.bundle_.params[name])
+    assert plain.bundle_.task == watched.bundle_.task
+    seen = watched.card["training"]["history"][0]["lens"]
+    assert seen["layers"]["rnn_l0"]["window"] > 0
+    assert json.dumps(seen, allow_nan=False)

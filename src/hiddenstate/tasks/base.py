@@ -91,6 +91,8 @@ class Estimator(ABC):
         seed: of initial weights, data order and dropout; the same seed gives the same model.
         checkpoint: a folder to save the training to as it runs, and to resume it from; None: no saving.
         progress: show progress on standard error.
+        lens: look at the memory while training, in about 2 % of the time: records in the history, and a
+            warning when it is vanishing, exploding, saturated or truncated.
     """
 
     task: ClassVar[str]
@@ -114,6 +116,7 @@ class Estimator(ABC):
     seed: int = option(0, Whole(0, 2**32 - 1))
     checkpoint: str | os.PathLike[str] | None = option(None, InstanceOf(str, os.PathLike), OneOf(None))
     progress: bool = option(True, FLAG)
+    lens: bool = option(False, FLAG)
 
     # ---- what a task writes
 
@@ -182,7 +185,12 @@ class Estimator(ABC):
         module.load_state_dict(train.tensors(prepared.initial), strict=False)
         try:
             report = train.fit(
-                module, prepared.job, config, checkpoint=self._checkpoint(train), progress=self.progress
+                module,
+                prepared.job,
+                config,
+                checkpoint=self._checkpoint(train),
+                progress=self.progress,
+                callbacks=[train.Lens()] if self.lens else [],
             )
         except DivergedError as error:
             if error.report is not None and error.report.best_epoch is not None:
@@ -302,7 +310,7 @@ class Estimator(ABC):
         )
 
 
-_OF_ONE_RUN = ("checkpoint", "progress")
+_OF_ONE_RUN = ("checkpoint", "progress", "lens")
 
 
 def torch_wing() -> tuple[Any, Any]:

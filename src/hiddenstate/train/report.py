@@ -21,7 +21,8 @@ class Report:
         history: one record per epoch: ``epoch``, ``updates``, ``loss``, ``validation`` (or None),
         ``learning_rate``,
             ``gradient_norm`` and ``gradient_norm_max`` (2-norm before clipping: mean and largest of the
-            epoch), ``clipped`` (share of updates that were), ``seconds``.
+            epoch), ``clipped`` (share of updates that were), ``seconds``; with a
+            ``Lens``, what it saw last in the epoch, as ``lens``.
         resumed: whether it went on from a checkpoint.
     """
 
