@@ -58,6 +58,7 @@ wheel: $(READY)  ## build the sdist, a wheel from it, and use the wheel in a fre
 bench: $(READY)  ## speed beside other libraries, each in a process of its own
 	$(PY) -m pip install --quiet --disable-pip-version-check -r bench/requirements.txt
 	$(PY) -m bench
+	$(PY) -m bench.lens
 
 evaluate: $(READY)  ## quality on real data sets beside published results (needs HIDDENSTATE_DATA)
 	$(PY) -m evaluate

@@ -18,12 +18,21 @@ import torch
 import hiddenstate as hs
 from hiddenstate import native, nn
 from hiddenstate.bundle import Bundle
-from hiddenstate.lens import Pass, Probe
+from hiddenstate.lens import Encoded, Pass, Probe
+from hiddenstate.lens.encoding import NO_TARGET
 from hiddenstate.spec import Embed, Input, Linear, ModelSpec, Recurrent
 
 SYMBOLS = 64
 
 LONG_S = 0.5
+
+OVER_DATA = (
+    "gradient_through_time", "lag_gain", "truncation_bias", "gate_saturation", "state_saturation",
+    "gate_time_constants", "input_reach", "effective_context", "memory_capacity", "norm_drift", "dead_units",
+    "used_dimension", "step_jacobians", "lyapunov_spectrum", "fixed_points", "contraction", "unit_effects",
+    "expected_response", "trajectory", "faithfulness",
+)  # fmt: skip
+OVER_ONE = ("trace", "integrated_gradients", "occlusion", "event_shapley")
 
 
 def seconds(run: Callable[[], Any], rounds: int) -> float:
@@ -89,15 +98,11 @@ def training_step(bundle: Bundle, x: np.ndarray) -> Callable[[], None]:
 
 
 def measurements(probe: Probe, data: Any) -> dict[str, Callable[[], Any]]:
-    """Every measurement over a model and data, with its defaults."""
-    names = [
-        "gradient_through_time", "truncation_bias", "gate_saturation", "state_saturation",
-        "gate_time_constants", "input_reach", "effective_context", "memory_capacity", "norm_drift",
-        "dead_units", "used_dimension",
-    ]  # fmt: skip
-    gated = bool(probe.layer().gates)
-    found = {name: getattr(hs.lens, name) for name in names if gated or not name.startswith("gate_")}
-    return {name: lambda measure=measure: measure(probe, data) for name, measure in found.items()}
+    """Every measurement over a model and data, and those of one sequence, with their defaults."""
+    names = [name for name in OVER_DATA if probe.layer().gates or not name.startswith("gate_")]
+    found = {name: lambda name=name: getattr(hs.lens, name)(probe, data) for name in names}
+    one = data[0]
+    return found | {f"{n}, one sequence": lambda n=n: getattr(hs.lens, n)(probe, one) for n in OVER_ONE}
 
 
 def main() -> None:
@@ -110,7 +115,12 @@ def main() -> None:
     options = parser.parse_args()
     bundle = character_model(options.cell, options.hidden)
     probe = Probe(bundle)
-    data = list(np.random.default_rng(0).integers(0, SYMBOLS, (options.sequences, options.steps)))
+    data = [
+        Encoded({"x": ids}, list(map(str, ids)), f"sequence {number}", np.append(ids[1:], NO_TARGET))
+        for number, ids in enumerate(
+            np.random.default_rng(0).integers(0, SYMBOLS, (options.sequences, options.steps))
+        )
+    ]
     made = probe.run(probe.read(data))
     seed, dy = np.ones_like(made.output), np.ones_like(made.recordings["rnn_l0"].y)
     rounds = options.rounds
@@ -123,7 +133,7 @@ def main() -> None:
         "backward, gradient of every state of every step": lambda: made.backward(seed),
         "training: forward and backward": step,
     }
-    both = seconds(step, rounds)
+    both = seconds(step, 3 * rounds)
     print(f"{options.cell}, {options.hidden} units, {options.sequences} sequences of {options.steps} steps\n")
     print(
         f"Recurrent layer: backward {kernel * 1e3:.1f} ms; with the gradient of every state "

@@ -104,6 +104,29 @@ def test_gradients_of_every_state_are_those_of_torch(cell, bidirectional):
             np.testing.assert_allclose(got, wanted, rtol=1e-9, atol=1e-12, err_msg=layer.name)
 
 
+@settings(max_examples=25, deadline=None)
+@given(specs(bidirectional=True), st.lists(st.integers(1, 6), min_size=1, max_size=4))
+def test_final_answers_are_those_of_the_model(spec, lengths):
+    if not spec.recurrent:
+        return
+    probe = Probe(bundle_of(spec))
+    inputs = inputs_of(spec, max(lengths), len(lengths))
+    rows = [{name: value[:size, b] for name, value in inputs.items()} for b, size in enumerate(lengths)]
+    wanted = [y if spec.pooled else y[-1] for y in Model(bundle_of(spec)).predict(rows)]
+    np.testing.assert_array_equal(probe.final(probe.read(rows)), np.array(wanted))
+
+
+def test_a_learned_initial_state_is_where_rows_start_and_has_a_gradient():
+    block = Recurrent("rnn", "x", "gru", 4, num_layers=2, learn_initial_state=True)
+    spec = ModelSpec((Input("x", size=3),), (block, Linear("head", "rnn", 2)))
+    probe = Probe(bundle_of(spec), dtype="float64")
+    np.testing.assert_array_equal(probe.layer("rnn_l1").rest.h, probe.params["rnn.initial_h"][1])
+    made = probe.forward({"x": inputs_of(spec, 4, 3)["x"].astype(np.float64)})
+    found = made.backward(np.ones_like(made.output))
+    by_row = [found.d_state[name].h.sum(axis=0) for name in ("rnn_l0", "rnn_l1")]
+    np.testing.assert_allclose(found.d_params["rnn.initial_h"], by_row, rtol=1e-12)
+
+
 def test_seeds_at_any_block_and_outputs_put_in_from_outside():
     probe, ids = Probe(bundle_of(CHARACTERS), dtype="float64"), inputs_of(CHARACTERS, 5, 2)
     made = probe.forward(ids)

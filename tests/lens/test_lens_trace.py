@@ -194,6 +194,7 @@ def test_targets_of_a_forecaster_are_perfect_outputs(output):
 
 
 def test_measurements_take_what_predict_takes(language, classifier, forecaster, tmp_path):
+    assert len(hs.lens.gradient_through_time(language, ["the cat sat on the mat."]).lag) == 6
     made = hs.lens.gradient_through_time(language, ["the cat sat on the mat."] * 3, max_lag=4)
     assert "next symbol" in made.convention
     texts = {"text": FOOD, "label": ["good", "good", "good", "bad", "bad", "bad"]}

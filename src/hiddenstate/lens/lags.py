@@ -10,6 +10,7 @@ import numpy as np
 from hiddenstate.errors import DataError
 
 from .encoding import Encoded
+from .loss import has_target
 from .probe import StackLayer
 from .recorded import Pass
 from .result import check_count
@@ -35,20 +36,27 @@ def long_enough(
         DataError: all sequences are shorter than the lag.
         OptionError: not a lag.
     """
-    lengths = np.array([len(one) for one in sequences])
+    lengths = np.array([_usable(one) for one in sequences])
     if max_lag is None:
         max_lag = max(1, min(LONGEST, int(np.median(lengths)) - 1))
     check_count(max_lag, 1, "max_lag")
-    kept = [one for one in sequences if len(one) > max_lag]
+    kept = [one for one, length in zip(sequences, lengths, strict=True) if length > max_lag]
     if not kept:
         raise DataError(
             f"every sequence is shorter than the {what}",
             where=sequences[int(lengths.argmax())].name,
             expected=f"at least {max_lag + 1} steps",
-            got=f"{lengths.max()} steps",
+            got=f"{lengths.max()} steps up to the last target",
             fix=f"Ask for a smaller {what} (max_{what}), or give longer sequences",
         )
     return kept, max_lag
+
+
+def _usable(one: Encoded) -> int:
+    """Steps up to the last one that has a target; all where none is known, or one for the whole."""
+    if one.targets is None or not one.targets.ndim:
+        return len(one)
+    return int(np.flatnonzero(has_target(one.targets))[-1:].sum()) + 1
 
 
 def anchors(made: Pass, layer: StackLayer, counted: np.ndarray, max_lag: int, count: int) -> np.ndarray:

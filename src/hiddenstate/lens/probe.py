@@ -103,8 +103,7 @@ class Probe:
     """A model opened for measurement; immutable, needs no torch.
 
     Args:
-        model: an estimator, a ``runtime.Model``, a ``Bundle``, the path of one, or a ``Probe`` (then its
-            parts are shared).
+        model: an estimator, a ``runtime.Model``, a ``Bundle``, the path of one, or another ``Probe``.
         dtype: "float32", the arithmetic that the model runs in and the bits that it gives, or "float64", the
             same weights in double precision (vanishing gradients keep their digits down to 1e-308).
 
