@@ -175,7 +175,7 @@ def test_the_verb_prints_and_writes(tmp_path, capsys):
     said = capsys.readouterr()
     lines = said.out.splitlines()
     assert (
-        lines[0].split() == "cell delay score low high recalled updates seconds first middle latest".split()
+        lines[0].split() == "cell delay score low high recalled updates first middle latest".split()
     )
     assert [line.split()[:2] for line in lines[1:5]] == [
         ["gru", "3"],

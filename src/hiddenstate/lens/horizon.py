@@ -82,7 +82,6 @@ class RecallHorizon:
             "high": [float(row.max()) for row in scores],
             "recalled": [f"{(row >= RECALLED).sum()} of {len(row)}" for row in scores],
             "updates": [int(np.median(self.updates[place])) for place in where],
-            "seconds": [round(float(self.seconds[place].mean()), 1) for place in where],
         } | {
             name: [float(values[place].mean()) for place in where]
             for name, values in self.parts.items()
