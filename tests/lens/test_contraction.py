@@ -1,5 +1,7 @@
 """The certificate: never below what any state and input can do, and below 1 for networks known to forget."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -66,3 +68,12 @@ def test_inputs_are_those_of_the_layer():
     made = system.probe.run(system.probe.read([np.array([[1.0, -3.0], [0.5, 2.0]])]))
     assert largest_input(made, system.probe.layers[0]).tolist() == [1, 3]
     assert (largest_input(made, system.probe.layers[1]) < 1).all()
+
+
+def test_a_sum_that_nothing_bounds_has_no_bound():
+    model = network("lstm", scale=0.5)
+    model.params["rnn.bias_ih_l0"][3:6] = 60  # forget gates at 1, and driven by h
+    made = contraction(model, [np.ones((9, 2))])
+    assert np.isinf(made.bound[0])
+    assert "none" in made.sentence()
+    json.dumps(made.to_json(), allow_nan=False)

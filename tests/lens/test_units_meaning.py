@@ -129,7 +129,7 @@ def test_pattern_finds_the_spans_that_share_units_and_length():
         ("sequence 0", 10, 13),
     ]
     assert made.text[0] == ("1", "1")
-    assert "also in: 11, 11, 1" in made.sentence()
+    assert "also in: '11', '11', '1'" in made.sentence()
 
 
 def test_pattern_without_units_or_matches_says_so():

@@ -20,6 +20,9 @@ from .progress import Report
 from .recorded import Pass
 from .result import Interval, Measurement
 
+USELESS = 1e-6
+"""A forget gate may come so near to 1 that c is as good as unbounded; then there is no bound."""
+
 QUARTER = 0.25
 """Steepest slope of the logistic function."""
 
@@ -54,12 +57,12 @@ class Contraction(Measurement):
             )
         if self.verdict == "expanding":
             return (
-                f"Not proved to forget (bound {worst:.3g}), and some step of the data stretches a difference "
-                f"by {self.largest_seen:.3g}. It may still forget over many steps: see the gain by lag."
+                f"Not proved to forget (bound {_shown(worst)}), and some step of the data stretches a "
+                f"difference by {self.largest_seen:.3g}. It may still forget over many steps: see the gain by lag."
             )
         return (
             f"Undecided: no step of the data stretches a difference (at most {self.largest_seen:.3g}), but "
-            f"the bound over all states is {worst:.3g}, which proves nothing."
+            f"the bound over all states is {_shown(worst)}, which proves nothing."
         )
 
 
@@ -143,6 +146,9 @@ def comparison_matrix(layer: StackLayer, largest: np.ndarray) -> np.ndarray:
         layer: the layer.
         largest: no input is larger in size than this, ``[I]``.
 
+    Returns:
+        The matrix; infinite entries where nothing bounds c of an LSTM.
+
     Raises:
         OptionError: the cell is none of those whose gates are known here.
     """
@@ -157,8 +163,12 @@ def comparison_matrix(layer: StackLayer, largest: np.ndarray) -> np.ndarray:
     raise OptionError("no bound is known for this cell", where=layer.name, got=cell.name, fix=fix)
 
 
+def _shown(bound: float) -> str:
+    return f"{bound:.3g}" if np.isfinite(bound) else "none"
+
+
 def _radius(matrix: np.ndarray) -> float:
-    return float(np.abs(np.linalg.eigvals(matrix)).max())
+    return float(np.abs(np.linalg.eigvals(matrix)).max()) if np.isfinite(matrix).all() else float("inf")
 
 
 def _at_rest(layer: StackLayer, field: str) -> Any:
@@ -204,11 +214,12 @@ def _lstm(layer: StackLayer, largest_x: np.ndarray) -> np.ndarray:
     projection = np.abs(params["weight_hr"]) if "weight_hr" in params else np.eye(len(w_i))
     largest_h = np.maximum(projection.sum(axis=1), _at_rest(layer, "h"))
     i, f, _, o = (_open(params, gate, 4, largest_h, largest_x)[1] for gate in range(4))
-    piled = np.divide(i, 1 - f, out=np.full_like(f, _HUGE), where=1 - f > 1 / _HUGE)
+    piled = np.divide(i, 1 - f, out=np.full_like(f, np.inf), where=1 - f > USELESS)
     largest_c = np.maximum(piled, _at_rest(layer, "c"))
-    c_by_h = QUARTER * w_i + i[:, None] * w_g + QUARTER * largest_c[:, None] * w_f
+    by_forgetting = np.multiply(largest_c[:, None], w_f, out=np.zeros_like(w_f), where=w_f > 0)
+    c_by_h = QUARTER * w_i + i[:, None] * w_g + QUARTER * by_forgetting
+    if not np.isfinite(c_by_h).all():
+        size = len(projection) + len(f)
+        return np.full((size, size), np.inf)
     shown_by_h = o[:, None] * c_by_h + QUARTER * np.tanh(largest_c)[:, None] * w_o
     return np.block([[projection @ shown_by_h, projection * (o * f)], [c_by_h, np.diag(f)]])
-
-
-_HUGE = 1e12

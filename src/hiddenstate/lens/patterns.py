@@ -44,7 +44,7 @@ class PatternMatches(Measurement):
             return "No unit is on in exactly this span: choose another span, or a lower threshold."
         if not self.text:
             return f"{len(self.unit)} units are on in exactly this span, and nowhere else."
-        found = ", ".join("".join(read) if _letters(read) else " ".join(read) for read in self.text[:3])
+        found = ", ".join(repr("".join(read) if _letters(read) else " ".join(read)) for read in self.text[:3])
         return (
             f"{len(self.unit)} units are on in exactly this span; {self.shared[0]} of them also in: {found}. "
             "Spans that share units need not share a meaning: read some before you name it."

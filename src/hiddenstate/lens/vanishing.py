@@ -56,12 +56,13 @@ class GainBound(Measurement):
     def sentence(self) -> str:
         """Whether gradients vanish or explode, and whether the weights alone had to make them."""
         fate = "vanish" if self.gain_per_step < 0.995 else "explode" if self.gain_per_step > 1.005 else "last"
+        worst = float(self.bound.max())
+        bound = f"the bound from the weights is {worst:.3g}" if np.isfinite(worst) else "nothing bounds it"
         forced = " The bound is below 1: with these weights they cannot do otherwise."
         return (
             f"Gradients {fate}: a factor of {self.gain_per_step:.3g} a step, so {self.left:.2g} of them "
             f"after {self.after_steps} steps. A single step stretches by at most {self.gain_seen:.3g} on "
-            f"average ({self.interval}); the bound from the weights is {self.bound.max():.3g}."
-            f"{forced if self.bound.max() < 1 else ''}"
+            f"average ({self.interval}); {bound}.{forced if worst < 1 else ''}"
         )
 
 
@@ -117,7 +118,7 @@ def gain_bound(
             steepest[row] = steep.max()
             bound[row] = sigma[row] * steepest[row]
         else:
-            bound[row] = np.linalg.norm(comparison_matrix(layer, largest_input(made, layer)), 2)
+            bound[row] = _norm(comparison_matrix(layer, largest_input(made, layer)))
     return GainBound(
         layer=tuple(layer.name for layer in probe.layers),
         recurrent_sigma=sigma,
@@ -130,6 +131,10 @@ def gain_bound(
         interval=Interval(seen.interval.low, seen.interval.high, seen.interval.sequences, "gain_seen"),
         convention=f"{STATE}; 2-norms; the bound holds for inputs no larger than those of the data",
     )
+
+
+def _norm(matrix: np.ndarray) -> float:
+    return float(np.linalg.norm(matrix, 2)) if np.isfinite(matrix).all() else float("inf")
 
 
 def untrained(
