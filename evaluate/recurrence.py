@@ -117,7 +117,7 @@ def length(seeds):
 
 
 def reach(seeds):
-    for delay in (10, 50, 100):
+    for delay in (10, 50):
         task = probes.DelayedRecall(delay=delay)
         quality(f"Reach: recall after {delay} steps", task, {"accuracy": task}, seeds)
 
