@@ -260,31 +260,46 @@ def test_hard_clipping_is_exploding_too():
     assert not findings(record | {"clip_scale": 0.5})
 
 
+class Ticking(Windows):
+    """An update takes 0.1 s by the clock of the test."""
+
+    clock = 0.0
+
+    def loss(self, module, batch, carried):
+        Ticking.clock += 0.1
+        return super().loss(module, batch, carried)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Time as the test counts it; a look costs 1 s."""
+
+    def slow(*arguments):
+        Ticking.clock += 1.0
+        return look(*arguments)
+
+    Ticking.clock = 0.0
+    monkeypatch.setattr(lens_module.time, "perf_counter", lambda: Ticking.clock)
+    monkeypatch.setattr(lens_module, "look", slow)
+
+
+@pytest.mark.usefixtures("clock")
 @pytest.mark.filterwarnings("ignore:(memory is|gradients are)")
-def test_the_clock_decides_how_often(monkeypatch):
-    """A look costs 1 s here and an update 0.1 s: with 2 % of the time for looks, one in 500 updates."""
-    clock = [0.0]
-    monkeypatch.setattr(lens_module.time, "perf_counter", lambda: clock[0])
-    monkeypatch.setattr(lens_module, "look", lambda *_: clock.__setitem__(0, clock[0] + 1.0) or {})
-
-    class Ticking(Windows):
-        def loss(self, module, batch, carried):
-            clock[0] += 0.1
-            return super().loss(module, batch, carried)
-
-    lens, looks = Lens(), []
-    monkeypatch.setattr(Listener, "arm", _counted(Listener.arm, looks))
-    train(net(hidden_size=1), Ticking(windows=1010, steps=1), lens=lens, epochs=1)
-    assert len(looks) == 3
-    assert lens.time_share < 0.03
+def test_the_clock_decides_how_often():
+    lens = Lens()
+    train(net(hidden_size=1), Ticking(windows=1600, steps=2), lens=lens, epochs=1)
+    # 2 % of the time: first after 50 updates, then when two looks (2 s) are 2 % of 100 s, three of 150 s
+    assert [record["update"] for record in lens.records] == pytest.approx([51, 991, 1481], abs=1)
+    assert lens.time_share <= 0.02
 
 
-def _counted(method, calls):
-    def counted(self):
-        calls.append(1)
-        return method(self)
-
-    return counted
+@pytest.mark.usefixtures("clock")
+@pytest.mark.filterwarnings("ignore:(memory is|gradients are)")
+def test_a_short_training_is_looked_at_once():
+    for windows, update in ((4, 4), (1, 2)):
+        lens = Lens()
+        train(net(hidden_size=1), Ticking(windows=windows, steps=2), lens=lens, epochs=3)
+        assert [record["update"] for record in lens.records] == [update]
 
 
 def test_layers_are_left_alone_afterwards_whatever_happened():

@@ -34,9 +34,12 @@ def _timed(method: Callable) -> Callable:
 
     @wraps(method)
     def measured(self: Lens, run: Run) -> None:
-        began = time.perf_counter()
+        began, looking = time.perf_counter(), self._listener.armed
         method(self, run)
-        self._spent_s += time.perf_counter() - began
+        took_s = time.perf_counter() - began
+        self._spent_s += took_s
+        if looking:  # a look has two parts, after the backward pass and after the step
+            self._last_s = took_s + (0.0 if method.__name__ == "gradients" else self._last_s)
 
     return measured
 
@@ -49,8 +52,9 @@ class Lens(Callback):
     each kind) when memory is vanishing, exploding, saturated or truncated.
 
     Args:
-        every: updates between two looks; None: as often as takes about 2 % of the time, measured as it goes.
-            (A number makes the records reproducible; the weights are the same in any case.)
+        every: updates between two looks; None: as often as takes at most 2 % of the time, measured as it
+            goes, but once in the first epoch. (A number makes the records reproducible; the weights are the
+            same in any case.)
 
     Attributes:
         records: one per look, JSON-able: ``update``, ``epoch``, ``loss``; ``layers``: by layer name
@@ -79,8 +83,18 @@ class Lens(Callback):
                 "out of range", where="every", expected="a whole number from 1, or None", got=every
             )
         self.every = every
+        self._reset()
+
+    def _reset(self) -> None:
         self.records: list[dict[str, Any]] = []
         self.warnings: dict[str, str] = {}
+        self._found: list[dict[str, str]] = []
+        self._looks: dict[str, Look] = {}
+        self._before: dict[str, Tensor] = {}
+        self._norms: list[float] = []
+        self._updates = 0
+        self._spent_s = self._last_s = 0.0
+        self._began = self._ended = time.perf_counter()
 
     @property
     def time_share(self) -> float:
@@ -99,12 +113,9 @@ class Lens(Callback):
                 fix="Train without the lens, or build the network with hiddenstate.nn",
             )
         self._listener.attach()
-        self._began = self._ended = time.perf_counter()
-        self._spent_s, self._norms, self._row = 0.0, [], {}
-        self._found: list[dict[str, str]] = []
-        self._looks: dict[str, Look] = {}
-        self._before: dict[str, Tensor] = {}
-        self._arm_if_due(run)
+        self._reset()
+        if self.every is not None:
+            self._arm_if_due(run)
 
     @_timed
     def gradients(self, run: Run) -> None:
@@ -119,6 +130,7 @@ class Lens(Callback):
     def update(self, run: Run) -> None:
         """Count clipping; finish the record of an armed update; see when the next look is due."""
         self._norms.append(run.gradient_norm)
+        self._updates += 1
         if self._listener.armed:
             if self._looks:
                 self._record(run)
@@ -143,13 +155,19 @@ class Lens(Callback):
         return "".join(json.dumps(record, allow_nan=False) + "\n" for record in self.records)
 
     def _arm_if_due(self, run: Run) -> None:
-        """The first update is always looked at."""
+        """Whether to look at the next update."""
         if self.every is not None:
             due = run.updates % self.every == 0
         else:
-            due = self._spent_s <= SHARE * (time.perf_counter() - self._began)
+            due = self._affordable() or (not self.records and run.index >= run.num_batches - 1)
         if due:
             self._listener.arm()
+
+    def _affordable(self) -> bool:
+        """Whether one more look stays within its share of the time; the first is taken to cost an update."""
+        elapsed_s = self._ended - self._began
+        cost_s = self._last_s if self.records else elapsed_s / self._updates
+        return self._spent_s + cost_s <= SHARE * elapsed_s
 
     def _weights(self) -> list[tuple[str, Tensor]]:
         """The input and recurrent matrices of all recurrent layers."""
