@@ -174,9 +174,7 @@ def test_the_verb_prints_and_writes(tmp_path, capsys):
     assert cli.main([*words, "-o", ",".join(map(str, files))]) == 0
     said = capsys.readouterr()
     lines = said.out.splitlines()
-    assert (
-        lines[0].split() == "cell delay score low high recalled updates first middle latest".split()
-    )
+    assert lines[0].split() == "cell delay score low high recalled updates first middle latest".split()
     assert [line.split()[:2] for line in lines[1:5]] == [
         ["gru", "3"],
         ["gru", "4"],
@@ -212,6 +210,12 @@ def test_the_verb_refuses(more, said, capsys):
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+def test_a_folder_that_is_not_there_is_said_first(trained, tmp_path, capsys):
+    assert cli.main([*WORDS, "--out", str(tmp_path / "none" / "a.json")]) == 1
+    assert "Check that" in capsys.readouterr().err
+    assert not trained
 
 
 def test_killed_and_started_again_ends_as_undisturbed(tmp_path):

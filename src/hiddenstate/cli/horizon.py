@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hiddenstate.errors import OptionError
+from hiddenstate.errors import DataError, OptionError
 from hiddenstate.tasks import probes
 from hiddenstate.tasks.scores import aligned
 
@@ -101,12 +102,20 @@ def _write(found: Any, file: Path) -> None:
 
 
 def _files(out: str | None) -> list[Path]:
+    """Where the result goes; whatever is in the way is said before the training, not after it."""
+    from hiddenstate.lens.figures import require
+
     files = [Path(word) for word in _words(out or "")]
     for file in files:
         if file.suffix not in (".png", ".svg", ".json"):
             raise OptionError(
                 "unknown kind of file", where="--out", expected=".png, .svg or .json", got=str(file)
             )
+        if not os.access(folder := file.resolve().parent, os.W_OK):
+            fix = f"Check that {folder} exists and is writable"
+            raise DataError("cannot write the result", where=file, fix=fix)
+        if file.suffix != ".json":
+            require()
     return files
 
 
