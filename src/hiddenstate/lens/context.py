@@ -19,6 +19,9 @@ from .result import Interval, Measurement, bootstrap, check_count
 ANCHORS = 4
 """Steps of each sequence that an answer is asked for at."""
 
+TRIED = 16
+"""Numbers of steps tried unless the caller names them."""
+
 WITHIN = 0.01
 """Relative difference to the answer from the full context that is called none."""
 
@@ -88,7 +91,8 @@ def effective_context(
         data: what ``Probe.read`` takes. Answers are asked for at the ends of sequences and, where every step
             has one, in between.
         max_context: full context in steps; None: what half of the sequences allow, at most 100.
-        contexts: numbers K to try, rising; None: 1, 2, 4 ... up to the full context.
+        contexts: numbers K to try, rising; None: about 16, each a share longer than the one
+            before, up to the full context.
         seed: of the sample of sequences, the shuffling, the replacements and the bootstrap.
 
     Raises:
@@ -154,7 +158,7 @@ def _harm(
 def _contexts(contexts: Sequence[int] | None, full: int) -> list[int]:
     """Rising numbers of steps, ending with the full context."""
     if contexts is None:
-        return [2**power for power in range(int(np.log2(full)) + 1) if 2**power < full] + [full]
+        return np.unique(np.geomspace(1, full, TRIED).round().astype(int)).tolist()
     found = sorted({check_count(context, 1, "contexts") for context in contexts})
     if not found or found[-1] > full:
         raise OptionError("contexts out of range", where="contexts", expected=f"1 to {full}", got=found)

@@ -125,8 +125,8 @@ class StateSaturation(Measurement):
         always = int((self.saturated > 0.99).sum())
         return (
             f"Of the state of {self.layer} {self.share:.1%} is saturated (1 - h^2 < {FLAT}; "
-            f"{self.interval}); {always} of {len(self.unit)} units nearly always. Where a unit is saturated "
-            "hardly any gradient passes."
+            f"{self.interval:.1%}); {always} of {len(self.unit)} units nearly always. Where a unit is "
+            "saturated hardly any gradient passes."
         )
 
 

@@ -37,11 +37,15 @@ class Interval:
     level: float = LEVEL
 
     def __str__(self) -> str:
-        """Of a single number: ``95 % interval 3.1 to 4.2 over 64 sequences``."""
+        """Of a single number: ``95% interval 3.1 to 4.2 over 64 sequences``."""
+        return format(self, ".3g")
+
+    def __format__(self, spec: str) -> str:
+        """As ``str``, with the format of its bounds: ``f"{interval:.1%}"``."""
         if self.sequences < 2:
             return "one sequence, so no interval"
-        low, high = (float(np.asarray(value)) for value in (self.low, self.high))
-        return f"{self.level:.0%} interval {low:.3g} to {high:.3g} over {self.sequences} sequences"
+        low, high = (format(float(np.asarray(value)), spec or ".3g") for value in (self.low, self.high))
+        return f"{self.level:.0%} interval {low} to {high} over {self.sequences} sequences"
 
 
 def mean_over_sequences(values: np.ndarray) -> np.ndarray:

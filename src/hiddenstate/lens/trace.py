@@ -61,8 +61,8 @@ class Trace:
         answers: what the columns of ``probabilities`` are about: classes, or symbols; empty for other models.
         probabilities: ``[T, K]``: of the classes, given the sequence so far, or of the next symbol; None for
             other models.
-        probability: of the answer at the end (class), or of the symbol that did come (language; NaN where
-            nothing stands before it), ``[T]``; None for other models.
+        probability: of the answer at the end (class), or of the symbol itself before it came (language),
+            ``[T]``; None for other models.
         carried: change of the log odds of the final class at every step, from an empty sequence on, ``[T]``:
             positive steps speak for it; None but for classifiers. It depends on the order of reading;
             attribution says what each step is worth in all.
@@ -211,9 +211,9 @@ def _classes(model: Any, output: np.ndarray) -> dict[str, Any]:
 def _symbols(model: Any, one: Encoded, output: np.ndarray) -> dict[str, Any]:
     chances = softmax(output)
     ids = np.asarray(one.inputs["x"])
-    came = np.concatenate([[np.nan], chances[np.arange(len(ids) - 1), ids[1:]]])
+    before = np.concatenate([np.exp(model._first)[None], chances[:-1]])
     return {
         "answers": tuple(model._vocabulary.symbols),
         "probabilities": chances,
-        "probability": came,
+        "probability": before[np.arange(len(ids)), ids],
     }

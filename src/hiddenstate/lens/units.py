@@ -153,7 +153,7 @@ class DeadUnits(Measurement):
         """How many units do nothing."""
         return (
             f"Of {len(self.unit)} units of {self.layer} {len(self.dead)} are dead: they move less than "
-            f"{self.threshold:g} of what the average unit does (share {self.share:.2g}, {self.interval}). On "
+            f"{self.threshold:g} of what the average unit does ({self.share:.0%}; {self.interval:.0%}). On "
             "other data they may wake up."
         )
 
