@@ -19,8 +19,11 @@ from .result import Interval, Measurement, bootstrap, check_count
 ANCHORS = 4
 """Steps of each sequence that an answer is asked for at."""
 
+EVERY = 8
+"""Contexts up to this many steps are all tried; beyond, each is a share longer than the one before."""
+
 TRIED = 16
-"""Numbers of steps tried unless the caller names them."""
+"""Contexts in that rising series, up to the full one."""
 
 WITHIN = 0.01
 """Relative difference to the answer from the full context that is called none."""
@@ -91,7 +94,7 @@ def effective_context(
         data: what ``Probe.read`` takes. Answers are asked for at the ends of sequences and, where every step
             has one, in between.
         max_context: full context in steps; None: what half of the sequences allow, at most 100.
-        contexts: numbers K to try, rising; None: about 16, each a share longer than the one
+        contexts: numbers K to try, rising; None: 1 to 8, then each a share longer than the one
             before, up to the full context.
         seed: of the sample of sequences, the shuffling, the replacements and the bootstrap.
 
@@ -158,7 +161,8 @@ def _harm(
 def _contexts(contexts: Sequence[int] | None, full: int) -> list[int]:
     """Rising numbers of steps, ending with the full context."""
     if contexts is None:
-        return np.unique(np.geomspace(1, full, TRIED).round().astype(int)).tolist()
+        rising = np.geomspace(1, full, TRIED).round().astype(int)
+        return np.unique(np.concatenate([np.arange(1, min(full, EVERY) + 1), rising])).tolist()
     found = sorted({check_count(context, 1, "contexts") for context in contexts})
     if not found or found[-1] > full:
         raise OptionError("contexts out of range", where="contexts", expected=f"1 to {full}", got=found)
