@@ -45,6 +45,8 @@ class Array {
     char type() const { return type_; }  // 'f', 'd', 'q', '?', or 0 for others
     Index size(int axis) const { return shape_[axis]; }
     int rank() const { return rank_; }
+    void *data() const { return data_; }
+    std::size_t bytes() const { return std::size_t(bytes_); }
     const char *name() const { return name_; }
     bool overlaps(const Array &other) const;
     bool same_memory(const Array &other) const { return data_ == other.data_ && bytes_ == other.bytes_; }

@@ -6,6 +6,7 @@
 #include "arrays.hpp"
 #include "dispatch.hpp"
 #include "plans.hpp"
+#include "scratch.hpp"
 #include "team.hpp"
 
 namespace hiddenstate {
@@ -107,6 +108,7 @@ void forward(const LayerPlan &plan, handle x, handle h0, handle c0, handle lengt
         call.h_n = h_n.as<T>();
         call.c_n = c_n.as<T>();
         nb::gil_scoped_release released;
+        for (const Array *out : {&y, &tape}) prefer_large_pages(out->data(), out->bytes());
         kernels.forward(call);
     });
 }
@@ -166,6 +168,7 @@ void backward(const LayerPlan &plan, handle x, handle h0, handle c0, handle leng
                                dh_steps.as<T>(),
                                dc_steps.as<T>()};
         nb::gil_scoped_release released;
+        prefer_large_pages(dx.data(), dx.bytes());
         kernels.backward(call);
     });
 }

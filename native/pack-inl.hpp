@@ -1,23 +1,32 @@
 // Packing weights into panels (Matrix in kernels.hpp), once per Plan.
 #pragma once
 
+#include <utility>  // integer_sequence, a type without code
+
 #include "product-inl.hpp"
+#include "schedule-inl.hpp"
 #include "scratch.hpp"
 
 namespace hiddenstate::HS_ISA {
 
 template <class T>
 T *allocate(Index count) {
-    T *memory = static_cast<T *>(allocate_aligned(std::size_t(count) * sizeof(T)));
+    return static_cast<T *>(allocate_aligned(std::size_t(count) * sizeof(T)));
+}
+
+template <class T>
+T *allocate_zeros(Index count) {
+    T *memory = allocate<T>(count);
     for (Index i = 0; i < count; ++i) memory[i] = T(0);
     return memory;
 }
 
+// `start` is zero, `data` is not initialised.
 template <class T>
 Matrix<T> empty_matrix(Index depth, Index columns, Index vectors) {
     Matrix<T> m{nullptr, nullptr, depth, columns, vectors};
     const Index padded = round_up(columns, lanes<T>);
-    m.start = allocate<T>(padded);
+    m.start = allocate_zeros<T>(padded);
     m.data = allocate<T>(padded * depth);
     return m;
 }
@@ -28,32 +37,76 @@ void release(Matrix<T> &m) {
     release_aligned(m.start);
 }
 
-// Where element (k, column) lies: at + k * step.
+// Vector `v` of panel `p` and its row k = 0; the next row lies panel_width behind.
 template <class T>
-struct Column {
-    T *at;
-    Index step;
-};
-
+T *vector_of(const Matrix<T> &m, Index p, Index v) {
+    return m.data + p * m.vectors * lanes<T> * m.depth + v * lanes<T>;
+}
 template <class T>
-Column<T> column_of(const Matrix<T> &m, Index column) {
-    const Index width = m.vectors * lanes<T>, panel = column / width;
-    return {m.data + panel * width * m.depth + column % width, vectors_in_panel(m, panel) * lanes<T>};
+Index panel_width(const Matrix<T> &m, Index p) {
+    return vectors_in_panel(m, p) * lanes<T>;
 }
 
-// Column c becomes source(c)[0..depth), a row of the caller's weights; null leaves it zero. Sixteen steps of k at a
-// time, so that the lines written stay in the cache from one column to the next.
+// Calls visit(panel) for all panels, on several threads when the matrix is large.
+template <class T, class Visit>
+void for_each_panel(const Matrix<T> &m, Visit visit) {
+    constexpr double weights_per_thread = 2e5;
+    struct Job {
+        const Visit &visit;
+        Index panels;
+        int members;
+    };
+    Team team(threads_for(double(m.depth) * double(m.columns), weights_per_thread, int(panel_count(m))));
+    Job job{visit, panel_count(m), team.size};
+    team.run(
+        [](void *context, int member) {
+            const Job &job = *static_cast<const Job *>(context);
+            const Range mine = share(job.panels, job.members, member);
+            for (Index p = mine.first; p < mine.last; ++p) job.visit(p);
+        },
+        &job);
+}
+
+// Exchanges the upper half of every 2*Half lanes of a with the lower half of b's: one stage of a transposition.
+template <class T, int Half, int... Lane>
+inline void exchange(Vec<T> &a, Vec<T> &b, std::integer_sequence<int, Lane...>) {
+    constexpr int n = int(lanes<T>);
+    const Vec<T> low = __builtin_shufflevector(a, b, (Lane & Half ? n + Lane - Half : Lane)...);
+    b = __builtin_shufflevector(a, b, (Lane & Half ? n + Lane : Lane + Half)...);
+    a = low;
+}
+
+// A square block in registers: element (i, j) goes to (j, i).
+template <class T, int Half = int(lanes<T>) / 2>
+inline void transpose(Vec<T> *block) {
+#pragma GCC unroll 16
+    for (int i = 0; i < int(lanes<T>); ++i)
+        if (!(i & Half)) exchange<T, Half>(block[i], block[i + Half], std::make_integer_sequence<int, lanes<T>>{});
+    if constexpr (Half > 1) transpose<T, Half / 2>(block);
+}
+
+// Column c becomes source(c)[0..depth), a row of the caller's weights; null makes it zero.
 template <class T, class Source>
 void pack_columns(Matrix<T> &m, Source source) {
-    const Index block = m.vectors * lanes<T>;
-    for (Index first = 0; first < m.columns; first += block)
-        for (Index k0 = 0; k0 < m.depth; k0 += 16)
-            for (Index c = first; c < smaller(first + block, m.columns); ++c) {
-                const T *from = source(c);
-                if (!from) continue;
-                const Column<T> to = column_of(m, c);
-                for (Index k = k0; k < smaller(k0 + 16, m.depth); ++k) to.at[k * to.step] = from[k];
+    for_each_panel(m, [&m, source](Index p) {
+        const Index width = panel_width(m, p);
+        for (Index v = 0; v < vectors_in_panel(m, p); ++v) {
+            const T *rows[lanes<T>];
+            for (Index lane = 0; lane < lanes<T>; ++lane) {
+                const Index column = (p * m.vectors + v) * lanes<T> + lane;
+                rows[lane] = column < m.columns ? source(column) : nullptr;
             }
+            T *to = vector_of(m, p, v);
+            for (Index k = 0; k < m.depth; k += lanes<T>) {
+                const Index count = smaller(lanes<T>, m.depth - k);
+                Vec<T> block[lanes<T>];
+                for (Index lane = 0; lane < lanes<T>; ++lane)
+                    block[lane] = rows[lane] ? load_part(rows[lane] + k, count) : Vec<T>{};
+                transpose<T>(block);
+                for (Index i = 0; i < count; ++i) store(to + (k + i) * width, block[i]);
+            }
+        }
+    });
 }
 
 // Rows `depths` become value(k, column, count): a vector of elements column..column+count.
@@ -73,8 +126,15 @@ void pack_values(Matrix<T> &m, Range depths, Value value) {
 // Row k becomes source(k)[0..columns).
 template <class T, class Source>
 void pack_rows(Matrix<T> &m, Source source) {
-    pack_values(m, {0, m.depth},
-                [&](Index k, Index column, Index count) { return load_part(source(k) + column, count); });
+    for_each_panel(m, [&m, source](Index p) {
+        const Index first = p * m.vectors * lanes<T>, width = panel_width(m, p);
+        T *to = vector_of(m, p, 0);
+        for (Index k = 0; k < m.depth; ++k, to += width) {
+            const T *from = source(k) + first;
+            for (Index c = 0; c < width; c += lanes<T>)
+                store(to + c, load_part(from + c, smaller(lanes<T>, m.columns - first - c)));
+        }
+    });
 }
 
 // Gates of one block of units side by side: columns [block][gate][lane] of the given gates.

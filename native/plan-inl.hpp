@@ -64,7 +64,7 @@ Plan<T> *pack_plan(const Weights<T> &w) {
             plan->project = empty_matrix<T>(w.hidden, w.proj, most_vectors);
             pack_columns(plan->project, [&w](Index c) { return w.weight_hr + c * w.hidden; });
         }
-        plan->hidden_bias = allocate<T>(round_up(w.hidden, lanes<T>));
+        plan->hidden_bias = allocate_zeros<T>(round_up(w.hidden, lanes<T>));
         if (w.bias_hh && w.cell == Cell::gru)
             for (Index j = 0; j < w.hidden; ++j) plan->hidden_bias[j] = w.bias_hh[2 * w.hidden + j];
         if (w.backward) pack_backward(*plan, w, cell);
