@@ -58,7 +58,7 @@ class Contraction(Measurement):
         if self.verdict == "expanding":
             return (
                 f"Not proved to forget (bound {_shown(worst)}), and some step of the data stretches a "
-                f"difference by {self.largest_seen:.3g}. It may still forget over many steps: see the gain by lag."
+                f"difference by {self.largest_seen:.3g}. It may still forget over many steps: see lag_gain."
             )
         return (
             f"Undecided: no step of the data stretches a difference (at most {self.largest_seen:.3g}), but "
