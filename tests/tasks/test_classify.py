@@ -253,6 +253,12 @@ def test_parameters_out_of_range(settings, message):
         small(**settings).fit(*waves(20))
 
 
+def test_a_second_fit_forgets_the_first():
+    model = small(epochs=1).fit(*waves(20))
+    assert model.n_features_in_ == 2
+    assert not hasattr(model.fit(TEXTS, TONES), "n_features_in_")
+
+
 def test_data_that_cannot_be_used(numeric, spoken):
     sequences, _ = waves(20)
     with pytest.raises(DataError, match="one class only"):

@@ -222,6 +222,8 @@ class SequenceClassifier(Estimator):
         self.temperature_ = float(codec["temperature"])
         self._features = features_from_json(codec["features"])
         self._baselines = Baselines.from_json(self.bundle_.task["baselines"])
+        for name in ("n_features_in_", "feature_names_in_"):
+            vars(self).pop(name, None)  # of an earlier fit to other data
         if isinstance(self._features, NumberFeatures):
             self.n_features_in_ = codec["width"] or len(self._features.scales)
             if codec["columns"] is not None:
