@@ -170,7 +170,8 @@ def test_static_columns_are_used():
 def test_quantiles_cover_what_they_say():
     y = np.random.default_rng(0).normal(size=1500) * 3 + 10
     for output in ("quantiles", "distribution"):
-        model = forecaster(horizon=2, output=output, level="none", epochs=8).fit({"y": y})
+        model = forecaster(horizon=2, output=output, level="none", epochs=8, learning_rate=3e-3, lags=4)
+        model.fit({"y": y})
         score = model.score({"y": np.random.default_rng(1).normal(size=800) * 3 + 10})
         assert score["coverage"] == pytest.approx(0.8, abs=0.06)
         assert score["crps"] < 0.9 * score.rows[1]["crps"]

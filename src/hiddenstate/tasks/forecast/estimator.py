@@ -58,7 +58,7 @@ class Forecaster(Estimator):
             With "last" or "mean" a series may drift away from where it was in training.
         scaling: of the targets, for each series: "standard", "robust", "minmax", "log" (amounts from 0) or
             "none".
-        lags: values before the current one that are shown at each step; None: about one season.
+        lags: values before the current one that are shown at each step; None: some seasons or horizons.
         cycle: a cycle in rows longer than ``lags`` (the week of hourly rows, say): the values of the steps
             ahead, one cycle before, are shown too. None: seen from the values; 0: none.
         season: cycle length in rows of ``mase`` and the seasonal naive forecast; None: from the time stamps,

@@ -24,8 +24,11 @@ from .season import detect_season
 if TYPE_CHECKING:
     from .estimator import Forecaster
 
-LONGEST_LAGS = 64
-"""Values shown at each step unless the user asks for more; beyond, memory is the recurrent part's work."""
+LONGEST_LAGS = 96
+"""Values of a target shown at each step unless the user asks for more; beyond is the memory's work."""
+
+MOST_SHOWN = 512
+"""Values of all targets together shown at each step unless the user asks for more."""
 
 
 def prepare(forecaster: Forecaster, source: Any) -> tuple[Prepared, list[History], list[int]]:
@@ -89,7 +92,7 @@ def _complete(layout: Layout, forecaster: Forecaster, training: Sequence[History
     """The layout with everything that follows from parameters and data."""
     _check_values(layout, forecaster, training)
     season = forecaster.season or _season(layout, training)
-    lags = forecaster.lags if forecaster.lags is not None else min(max(season, 12), LONGEST_LAGS)
+    lags = forecaster.lags if forecaster.lags is not None else _lags(season, forecaster.horizon, layout)
     cycle = forecaster.cycle if forecaster.cycle is not None else _seen_season(training)
     missing = {name for one in training for name, values in _columns(layout, one) if np.isnan(values).any()}
     head, levels = {
@@ -145,6 +148,12 @@ def _columns(layout: Layout, history: History) -> list[tuple[str, np.ndarray]]:
         *zip(layout.target, history.target.T, strict=True),
         *zip(layout.past, history.past.T, strict=True),
     ]
+
+
+def _lags(season: int, horizon: int, layout: Layout) -> int:
+    """Some seasons or horizons, as far as the bounds allow."""
+    longest = min(LONGEST_LAGS, max(MOST_SHOWN // len(layout.target), 12))
+    return min(max(4 * season, 4 * horizon, 24), longest)
 
 
 def _season(layout: Layout, training: Sequence[History]) -> int:
