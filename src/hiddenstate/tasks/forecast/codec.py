@@ -212,6 +212,8 @@ class Encoder:
         scaled = [scale.encode(value) for scale, value in zip(codec.numbers, numbers, strict=True)]
         self._numbers = np.nan_to_num(np.array(scaled, np.float64).reshape(1, 1, -1))
         self._words = [known.encode_one(word) for known, word in zip(codec.words, words, strict=True)]
+        affine = np.array([scale.affine(series) for scale in codec.target])
+        self._zero, self._count = -affine[:, 0] / affine[:, 1], affine[:, 1]
         self.features = Features(codec.layout, known=all(_knows(scale, series) for scale in codec.target))
 
     def encode(self, rows: Rows) -> Encoded:
@@ -219,7 +221,6 @@ class Encoder:
         codec, layout, shape = self.codec, self.codec.layout, rows.target.shape[:2]
         scaled = _scale(codec.target, rows.target, self.series)
         past = _scale(codec.past, rows.past)
-        ahead = np.nan_to_num(_scale(codec.future, rows.ahead))
         seen = self.features.encode(scaled, past)
         parts = [
             seen.values,
@@ -231,12 +232,13 @@ class Encoder:
             assert rows.time is not None
             assert layout.frequency is not None
             parts.append(_over_paths(codec.calendar.encode(_next(layout, rows.time)), shape[1]))
+        inputs = {}
         if layout.future:
+            ahead = np.nan_to_num(_scale(codec.future, rows.ahead))
             parts.append(_over_paths(ahead[:, 0], shape[1]))
-        inputs = {"x": _narrow(np.concatenate(parts, axis=2))}
-        if layout.future:
             window = ahead.reshape(shape[0], layout.steps * len(layout.future))
             inputs["future"] = _narrow(_over_paths(window, shape[1]))
+        inputs["x"] = _narrow(np.concatenate(parts, axis=2))
         inputs |= {f"word{i}": np.full(shape, id, np.int64) for i, id in enumerate(self._words)}
         return Encoded(inputs, scaled, self._reference(seen.level, seen.unit))
 
@@ -247,9 +249,8 @@ class Encoder:
         return copied
 
     def _reference(self, level: np.ndarray, unit: np.ndarray) -> Reference:
-        affine = np.array([scale.affine(self.series) for scale in self.codec.target])
-        zero, count = -affine[:, 0] / affine[:, 1], affine[:, 1]
-        return Reference(level, unit, np.broadcast_to(zero, level.shape), np.broadcast_to(count, level.shape))
+        zero, count = (np.broadcast_to(value, level.shape) for value in (self._zero, self._count))
+        return Reference(level, unit, zero, count)
 
 
 def quantile_names(target: str, levels: Sequence[float]) -> list[str]:

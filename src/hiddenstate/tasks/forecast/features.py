@@ -19,6 +19,7 @@ from .baselines import forward_filled
 from .layout import Layout
 
 _SMALLEST_UNIT = 1e-6
+_KEPT = ("window", "past", "moments", "first")
 
 
 class Seen(NamedTuple):
@@ -55,6 +56,7 @@ class Features:
     def __init__(self, layout: Layout, *, known: bool = True, paths: int = 1) -> None:
         self._layout, self._known = layout, known
         targets = len(layout.target)
+        self._lags = np.array(layout.shown, np.int64)
         self._window = np.full((max(layout.lags, *layout.shown, 0) + 1, paths, targets), np.nan)
         self._past = np.zeros((1, len(layout.past)))
         self._moments = np.zeros(
@@ -76,15 +78,15 @@ class Features:
         series = np.concatenate([self._window, filled])
         level = self._level(series, rows)
         unit = self._unit(target)
-        shown = [self._back(series, lag, rows) for lag in self._layout.shown]
-        values = [np.where(np.isnan(value), 0.0, (value - level) / unit) for value in shown]
+        values = self._shown(series, rows)
+        values = np.where(np.isnan(values), 0.0, (values - level[:, :, None]) / unit[:, :, None])
         known = forward_filled(np.concatenate([self._past, past]))
         masks = [np.isnan(target[:, :, self._masks])]
         masks.append(np.repeat(np.isnan(past[:, None, self._past_masks]), target.shape[1], axis=1))
         self._window = series[-len(self._window) :]
         self._past = known[-1:]
         return Seen(
-            values=np.concatenate([*values, np.empty((*target.shape[:2], 0))], axis=2),
+            values=values.reshape(*target.shape[:2], len(self._lags) * target.shape[2]),
             missing=np.concatenate(masks, axis=2).astype(np.float64),
             past=np.repeat(known[1:, None], target.shape[1], axis=1),
             level=level,
@@ -102,11 +104,7 @@ class Features:
 
     def state(self) -> dict[str, Any]:
         """What it remembers, as plain lists (None for a value not yet known)."""
-        arrays = {"window": self._window, "past": self._past, "moments": self._moments, "first": self._first}
-        return {
-            name: [None if np.isnan(v) else v for v in array.ravel().tolist()]
-            for name, array in arrays.items()
-        }
+        return {name: plain_list(getattr(self, f"_{name}")) for name in _KEPT}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continues from what ``state`` gave.
@@ -115,12 +113,17 @@ class Features:
             StateError: when it does not fit.
         """
         try:
-            for name in ("window", "past", "moments", "first"):
+            for name in _KEPT:
                 like = getattr(self, f"_{name}")
                 values = [np.nan if v is None else float(v) for v in state[name]]
                 setattr(self, f"_{name}", np.array(values, np.float64).reshape(like.shape))
         except (KeyError, TypeError, ValueError) as error:
             raise StateError("the memory of a forecast does not fit this model", got=repr(error)) from error
+
+    def _shown(self, series: np.ndarray, rows: int) -> np.ndarray:
+        """The shown values of each new row, ``[N, B, L, K]``."""
+        now = np.arange(len(series) - rows, len(series))
+        return series[now[:, None] - self._lags].transpose(0, 2, 1, 3)
 
     def _back(self, series: np.ndarray, lag: int, rows: int) -> np.ndarray:
         """The value ``lag`` rows before each new row."""
@@ -162,3 +165,9 @@ def _first_known(target: np.ndarray) -> np.ndarray:
         return np.full((1, *target.shape[1:]), np.nan)
     place = np.argmax(~np.isnan(target), axis=0)
     return np.take_along_axis(target, place[None], axis=0)
+
+
+def plain_list(array: np.ndarray) -> list[float | None]:
+    """All numbers of an array as JSON knows them: None for NaN."""
+    values = array.ravel().tolist()
+    return [None if v != v else v for v in values] if np.isnan(array).any() else values

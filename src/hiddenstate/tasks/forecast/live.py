@@ -15,6 +15,7 @@ from hiddenstate.errors import DataError, StateError
 from hiddenstate.runtime import Pool, Session
 
 from .codec import Encoder, Rows
+from .features import plain_list
 from .heads import Reference
 from .recursion import Origin, Paths, rollout, summary
 from .run import Network
@@ -135,7 +136,7 @@ class Live:
             "count": self._count,
             "time": None if time is None else int(time),
             "series": row.series,
-            "numbers": [None if np.isnan(v) else v for v in _known(row.numbers).tolist()],
+            "numbers": plain_list(_known(row.numbers)),
             "words": list(row.words or ()),
             "features": self._encoder.features.state(),
         }
