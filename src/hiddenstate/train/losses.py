@@ -13,6 +13,7 @@ import math
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.functional import softplus
 
 from .job import Loss
 
@@ -60,6 +61,23 @@ def normal(mean: Tensor, scale: Tensor, target: Tensor, mask: Tensor | None = No
     return mean_of(0.5 * standard**2 + torch.log(scale) + 0.5 * math.log(2 * math.pi), mask)
 
 
+def student_t(
+    location: Tensor, scale: Tensor, freedom: Tensor, target: Tensor, mask: Tensor | None = None
+) -> Loss:
+    """Negative log-likelihood of ``target`` under Student's t distribution, in nats."""
+    standard, half = (_known(target, mask) - location) / scale, (freedom + 1) / 2
+    norm = torch.lgamma(half) - torch.lgamma(freedom / 2) - 0.5 * torch.log(freedom * math.pi)
+    return mean_of(half * torch.log1p(standard**2 / freedom) - norm + torch.log(scale), mask)
+
+
+def negative_binomial(mean: Tensor, dispersion: Tensor, counts: Tensor, mask: Tensor | None = None) -> Loss:
+    """Negative log-likelihood of whole ``counts`` with variance ``mean + dispersion * mean^2``, in nats."""
+    counts, size = _known(counts, mask), 1 / dispersion
+    log_p = torch.lgamma(counts + size) - torch.lgamma(size) - torch.lgamma(counts + 1)
+    log_p = log_p + size * torch.log(size / (size + mean)) + counts * torch.log(mean / (size + mean))
+    return mean_of(-log_p, mask)
+
+
 def cross_entropy(
     logits: Tensor, target: Tensor, mask: Tensor | None = None, class_weights: Tensor | None = None
 ) -> Loss:
@@ -78,3 +96,17 @@ def cross_entropy(
 def _known(target: Tensor, mask: Tensor | None) -> Tensor:
     """Zero where there is no target: NaN or infinity there would reach the gradient as ``0 * inf``."""
     return target if mask is None else torch.where(mask, target, torch.zeros_like(target))
+
+
+__all__ = [
+    "absolute",
+    "cross_entropy",
+    "huber",
+    "mean_of",
+    "negative_binomial",
+    "normal",
+    "quantile",
+    "softplus",
+    "squared",
+    "student_t",
+]

@@ -122,12 +122,9 @@ class Quantiles(Head):
 
     def loss(self, raw: Tensor, target: Tensor, mask: Tensor, ref: Reference) -> Loss:
         """Mean pinball loss over the levels."""
-        import torch
-
         from hiddenstate.train import losses
 
-        levels = torch.tensor(self.levels, dtype=raw.dtype)
-        return losses.quantile(raw.sort(dim=-1).values, target, levels, mask)
+        return losses.quantile(raw.sort(dim=-1).values, target, raw.new_tensor(self.levels), mask)
 
 
 class Normal(Head):
@@ -178,15 +175,10 @@ class StudentT(Head):
 
     def loss(self, raw: Tensor, target: Tensor, mask: Tensor, ref: Reference) -> Loss:
         """Negative log likelihood."""
-        import torch
-
         from hiddenstate.train import losses
 
         scale, freedom = _positive_tensor(raw[..., 1]), 2 + _positive_tensor(raw[..., 2])
-        z = (torch.where(mask, target, 0.0) - raw[..., 0]) / scale
-        half = (freedom + 1) / 2
-        norm = torch.lgamma(half) - torch.lgamma(freedom / 2) - 0.5 * torch.log(freedom * math.pi)
-        return losses.mean_of(half * torch.log1p(z**2 / freedom) - norm + torch.log(scale), mask)
+        return losses.student_t(raw[..., 0], scale, freedom, target, mask)
 
 
 class NegativeBinomial(Head):
@@ -212,18 +204,12 @@ class NegativeBinomial(Head):
 
     def loss(self, raw: Tensor, target: Tensor, mask: Tensor, ref: Reference) -> Loss:
         """Negative log likelihood of the raw counts."""
-        import torch
-        from torch.nn.functional import softplus
-
         from hiddenstate.train import losses
 
-        unit = ref.unit * ref.count
-        counts = torch.where(mask, (target * ref.unit + ref.offset - ref.zero) * ref.count, 0.0).round()
-        mean = unit * softplus(raw[..., 0] + (ref.offset - ref.zero) / ref.unit) + SMALLEST_SCALE
-        size = 1 / _positive_tensor(raw[..., 1])
-        log_p = torch.lgamma(counts + size) - torch.lgamma(size) - torch.lgamma(counts + 1)
-        log_p = log_p + size * torch.log(size / (size + mean)) + counts * torch.log(mean / (size + mean))
-        return losses.mean_of(-log_p, mask)
+        counts = ((target * ref.unit + ref.offset - ref.zero) * ref.count).round()
+        level = (ref.offset - ref.zero) / ref.unit
+        mean = ref.unit * ref.count * losses.softplus(raw[..., 0] + level) + SMALLEST_SCALE
+        return losses.negative_binomial(mean, _positive_tensor(raw[..., 1]), counts, mask)
 
     def _mean(self, raw: np.ndarray, ref: Reference) -> np.ndarray:
         level = (ref.offset - ref.zero) / ref.unit
@@ -239,9 +225,9 @@ def positive(raw: np.ndarray) -> np.ndarray:
 
 
 def _positive_tensor(raw: Tensor) -> Tensor:
-    from torch.nn.functional import softplus
+    from hiddenstate.train import losses
 
-    return softplus(raw + _SHIFT) + SMALLEST_SCALE
+    return losses.softplus(raw + _SHIFT) + SMALLEST_SCALE
 
 
 def make(name: str, *, measure: str = "mse", levels: tuple[float, ...] = ()) -> Head:
