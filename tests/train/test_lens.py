@@ -92,6 +92,20 @@ def test_the_lens_changes_no_bit(kind):
         }
 
 
+@pytest.mark.filterwarnings("ignore:(memory is|gradients are)")
+def test_a_training_can_be_resumed_with_the_lens(tmp_path):
+    whole, lens = net(), Lens(every=1)
+    train(whole, Windows(), lens=lens)
+    first, again = net(), net()
+    for module, epochs in ((first, 1), (again, 2)):
+        config = Config(epochs=epochs, learning_rate=0.01)
+        report = fit(module, Windows(), config, checkpoint=tmp_path, progress=False, callbacks=[lens])
+    assert report.resumed
+    assert [record["update"] for record in lens.records] == [5, 6, 7, 8]  # of the last part
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in whole.state_dict().items())
+    assert [record["lens"]["update"] for record in report.history] == [4, 8]
+
+
 def looked_at(module, x, state, *, lengths=None, resets=None, weight=None):
     """What ``look`` says of one backward pass of a module's scan."""
     listener = Listener(module)
@@ -272,10 +286,10 @@ class Ticking(Windows):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Time as the test counts it; a look costs 1 s."""
+    """Time as the test counts it; a look costs 0.1 s, as an update."""
 
     def slow(*arguments):
-        Ticking.clock += 1.0
+        Ticking.clock += 0.1
         return look(*arguments)
 
     Ticking.clock = 0.0
@@ -287,9 +301,9 @@ def clock(monkeypatch):
 @pytest.mark.filterwarnings("ignore:(memory is|gradients are)")
 def test_the_clock_decides_how_often():
     lens = Lens()
-    train(net(hidden_size=1), Ticking(windows=1600, steps=2), lens=lens, epochs=1)
-    # 2 % of the time: first after 50 updates, then when two looks (2 s) are 2 % of 100 s, three of 150 s
-    assert [record["update"] for record in lens.records] == pytest.approx([51, 991, 1481], abs=1)
+    train(net(hidden_size=1), Ticking(windows=160, steps=2), lens=lens, epochs=1)
+    # one look is 2 % of 50 updates, two of 100 (looks included), three of 150
+    assert [record["update"] for record in lens.records] == pytest.approx([51, 100, 149], abs=1)
     assert lens.time_share <= 0.02
 
 

@@ -51,10 +51,12 @@ class InputReach(Measurement):
         more = "at least " if self.censored else ""
         if not self.sensitivity.any():
             return "The output does not depend on the input at all."
+        halves = f"halves every {self.half_life:.3g} steps"
+        fades = halves if np.isfinite(self.half_life) else "does not fade"
         return (
             f"Of the sensitivity of an answer 95 % lies within {more}{self.length} steps before it "
-            f"({self.interval}); it halves every {self.half_life:.3g} steps. This is about small changes of "
-            "the input; a network may be moved by large ones from further back."
+            f"({self.interval}); it {fades}. This is about small changes of the input; a network may be moved "
+            "by large ones from further back."
         )
 
 

@@ -78,9 +78,8 @@ def drawing() -> Iterator[None]:
     """
     matplotlib = require()
     sizes = {"font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 8}
-    ink = dict.fromkeys(
-        ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), _INK
-    )
+    inked = "text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "hatch.color"
+    ink = dict.fromkeys(inked, _INK)
     rest = {
         "axes.spines.top": False,
         "axes.spines.right": False,
