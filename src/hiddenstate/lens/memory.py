@@ -55,8 +55,8 @@ class InputReach(Measurement):
         fades = halves if np.isfinite(self.half_life) else "does not fade"
         return (
             f"Of the sensitivity of an answer 95 % lies within {more}{self.length} steps before it "
-            f"({self.interval}); it {fades}. This is about small changes of the input; a network may be moved "
-            "by large ones from further back."
+            f"({self.interval}); it {fades}. This is about small changes of the input; a network may be "
+            "moved by large ones from further back."
         )
 
 
