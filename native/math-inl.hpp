@@ -29,9 +29,10 @@ struct MathConstants<float> {
     static constexpr float ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
     static constexpr float exp_low = -60.0f, exp_high = 88.3f;
     static constexpr float tanh_one = 9.5f;
-    static constexpr float rounder = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer held in the low bits
+    // 1.5 * 2^23 rounds what is added to it to an integer n in the low bits; with 127 they are the exponent of 2^n.
+    static constexpr float rounder = 12582912.0f + 127.0f;
     static constexpr int fraction_bits = 23;
-    static constexpr std::int32_t one_bits = 0x3f800000, sign_bit = std::int32_t(0x80000000u);
+    static constexpr std::int32_t sign_bit = std::int32_t(0x80000000u);
     static constexpr int terms = 5;
     static constexpr float q[terms] = {0.4999999674630900378f, 0.1666654194072865869f, 0.04166759679941818787f,
                                        0.008366680129610639639f, 0.001385815406526853813f};
@@ -43,9 +44,9 @@ struct MathConstants<double> {
     static constexpr double ln2_high = 0.693147180369123816490, ln2_low = 1.90821492927058770002e-10;
     static constexpr double exp_low = -650.0, exp_high = 709.0;
     static constexpr double tanh_one = 20.0;
-    static constexpr double rounder = 6755399441055744.0;  // 1.5 * 2^52
+    static constexpr double rounder = 6755399441055744.0 + 1023.0;  // from 1.5 * 2^52
     static constexpr int fraction_bits = 52;
-    static constexpr std::int64_t one_bits = 0x3ff0000000000000, sign_bit = std::int64_t(0x8000000000000000u);
+    static constexpr std::int64_t sign_bit = std::int64_t(0x8000000000000000u);
     static constexpr int terms = 11;
     static constexpr double q[terms] = {0.5000000000000000014,     0.1666666666666667677,   0.04166666666666643874,
                                         0.00833333333332151857,    0.001388888888899020037, 0.0001984126988634892763,
@@ -70,16 +71,13 @@ inline PowerAndRest<T> split_exp(Vec<T> y) {
     Vec<T> q = broadcast(C::q[C::terms - 1]);
 #pragma GCC unroll 16
     for (int i = C::terms - 2; i >= 0; --i) q = fma(q, r, broadcast(C::q[i]));
-    const Bits<T> power = (Bits<T>(rounded) << C::fraction_bits) + C::one_bits;
-    return {Vec<T>(power), fma(r * r, q, r)};
+    return {Vec<T>(Bits<T>(rounded) << C::fraction_bits), fma(r * r, q, r)};
 }
 
 template <class T>
 inline Vec<T> exp_bounded(Vec<T> y) {
     using C = MathConstants<T>;
-    y = y > C::exp_high ? broadcast(C::exp_high) : y;  // a comparison with NaN is false: NaN passes
-    y = y < C::exp_low ? broadcast(C::exp_low) : y;
-    const PowerAndRest<T> e = split_exp<T>(y);
+    const PowerAndRest<T> e = split_exp<T>(at_least(C::exp_low, at_most(C::exp_high, y)));
     return fma(e.power, e.rest, e.power);
 }
 
@@ -92,8 +90,7 @@ template <class T>
 inline Vec<T> tanh(Vec<T> x) {
     using C = MathConstants<T>;
     const Bits<T> sign = Bits<T>(x) & C::sign_bit;
-    Vec<T> size = Vec<T>(Bits<T>(x) ^ sign);
-    size = size > C::tanh_one ? broadcast(C::tanh_one) : size;
+    const Vec<T> size = at_most(C::tanh_one, Vec<T>(Bits<T>(x) ^ sign));
     const PowerAndRest<T> e = split_exp<T>(size + size);
     const Vec<T> expm1 = fma(e.power, e.rest, e.power - T(1));
     return Vec<T>(Bits<T>(expm1 / (expm1 + T(2))) | sign);

@@ -112,6 +112,32 @@ inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
 }
 #endif
 
+// The smaller (larger) of a bound and v; NaN in v passes. One instruction where the processor's returns its second
+// operand for NaN.
+#if defined(__AVX512F__)
+inline Vec<float> at_most(float bound, Vec<float> v) {
+    return _mm512_maskz_min_ps(-1, broadcast(bound), v);
+}
+inline Vec<double> at_most(double bound, Vec<double> v) {
+    return _mm512_maskz_min_pd(-1, broadcast(bound), v);
+}
+inline Vec<float> at_least(float bound, Vec<float> v) {
+    return _mm512_maskz_max_ps(-1, broadcast(bound), v);
+}
+inline Vec<double> at_least(double bound, Vec<double> v) {
+    return _mm512_maskz_max_pd(-1, broadcast(bound), v);
+}
+#else
+template <class T>
+inline Vec<T> at_most(T bound, Vec<T> v) {
+    return v > bound ? broadcast(bound) : v;
+}
+template <class T>
+inline Vec<T> at_least(T bound, Vec<T> v) {
+    return v < bound ? broadcast(bound) : v;
+}
+#endif
+
 // Loads and stores of the first `count` lanes (1 to lanes<T>); a load fills the rest with zeros.
 #if defined(__AVX512F__)
 inline Vec<float> load_part(const float *p, Index count) {
