@@ -10,7 +10,8 @@
 
 namespace hiddenstate::HS_ISA {
 
-constexpr Index chunk_bytes = 256 * 1024;  // products with x held at once, per member
+constexpr Index chunk_bytes = 256 * 1024;        // products with x held at once, per member
+constexpr Index chunk_bytes_ahead = 128 * 1024;  // the same where others compute them: one of two buffers
 
 template <class T>
 struct ForwardMember {
@@ -63,9 +64,13 @@ class ForwardPass {
         const Rows rows = division_.rows(schedule_, member);
         const Index width = layer_.x_width(), most = rows.alive(schedule_.batch);
         const Index pairs = schedule_.steps ? schedule_.offset[schedule_.steps] : 0;
-        const Index share_of_cache = chunk_bytes * (division_.by_rows ? 1 : division_.members);
+        const Index share_of_cache = division_.ahead     ? chunk_bytes_ahead
+                                     : division_.by_rows ? chunk_bytes
+                                                         : chunk_bytes * division_.members;
         const Index capacity = larger(most, smaller(pairs, share_of_cache / (width * Index(sizeof(T)))));
-        T *memory = division_.by_rows || member == 0 ? take<T>(scratch, capacity * width) : members_[0].memory;
+        const Index buffers = division_.ahead ? 2 : 1;
+        T *memory =
+            division_.by_rows || member == 0 ? take<T>(scratch, buffers * capacity * width) : members_[0].memory;
         return {rows,
                 take<StepRow<T>>(scratch, most),
                 take<T *>(scratch, most),
@@ -77,30 +82,68 @@ class ForwardPass {
 
     void work(int number) {
         const ForwardMember<T> &member = members_[number];
+        if (division_.ahead) return work_ahead(member, number);
         for (Index first = 0; first < schedule_.steps;) {
             const Index last = chunk_end(member, first);
-            multiply_chunk(member, number, first, last);
-            const T *products = member.memory;
-            for (Index s = first; s < last; ++s) {
-                const Index alive = member.rows.alive(schedule_.active[s]);
-                place_rows(member, s, alive, products);
-                advance(member, number, alive, s % 2 != 0);
-                products += alive * layer_.x_width();
-            }
+            multiply_chunk(member, number, {first, last}, {0, pairs_in(member, {first, last})}, member.memory);
+            take_steps(member, number, {first, last}, member.memory);
             first = last;
         }
         finish_rows(member, number);
+    }
+
+    // The first chunk's products by all, then every next one's by the others while member 0 takes the steps.
+    void work_ahead(const ForwardMember<T> &member, int number) {
+        T *now = member.memory, *next = now + member.capacity * layer_.x_width();
+        Range steps{0, chunk_end(member, 0)};
+        multiply_chunk(member, number, steps, share(pairs_in(member, steps), division_.members, number), now);
+        while (steps.first < schedule_.steps) {
+            team_.wait();
+            const Range following{steps.last, chunk_end(member, steps.last)};
+            if (number == 0)
+                take_steps(member, number, steps, now);
+            else
+                multiply_chunk(member, number, following,
+                               share(pairs_in(member, following), division_.members - 1, number - 1), next);
+            steps = following;
+            T *const used = now;
+            now = next, next = used;
+        }
+        finish_rows(member, number);
+    }
+
+    void take_steps(const ForwardMember<T> &member, int number, Range steps, const T *products) {
+        for (Index s = steps.first; s < steps.last; ++s) {
+            const Index alive = member.rows.alive(schedule_.active[s]);
+            if (division_.ahead) fetch(products + 2 * alive * layer_.x_width(), alive * layer_.x_width());
+            place_rows(member, s, alive, products);
+            advance(member, number, alive, s % 2 != 0);
+            products += alive * layer_.x_width();
+        }
+    }
+
+    // Asks for what another processor's cache holds, before it is needed.
+    static void fetch(const T *from, Index count) {
+        for (Index i = 0; i < count; i += 64 / Index(sizeof(T))) __builtin_prefetch(from + i);
     }
 
     // One step of the member's rows: all units of its own rows, or its own units of all rows.
     void advance(const ForwardMember<T> &member, int number, Index alive, bool backwards) {
         for (int phase = 0; phase < layer_.cell.phases; ++phase) {
             layer_.gates(phase, alive, member.step, division_.panels(layer_.h_matrix(phase), number), backwards);
-            if (!division_.by_rows) team_.wait();
+            if (by_units()) team_.wait();
         }
         if (!plan_.proj) return;
         layer_.project(alive, member.step, member.h, division_.panels(plan_.project, number));
-        if (!division_.by_rows) team_.wait();
+        if (by_units()) team_.wait();
+    }
+
+    bool by_units() const { return !division_.by_rows && !division_.ahead; }
+
+    Index pairs_in(const ForwardMember<T> &member, Range steps) const {
+        Index pairs = 0;
+        for (Index s = steps.first; s < steps.last; ++s) pairs += member.rows.alive(schedule_.active[s]);
+        return pairs;
     }
 
     Index chunk_end(const ForwardMember<T> &member, Index first) const {
@@ -112,17 +155,19 @@ class ForwardPass {
         return s;
     }
 
-    void multiply_chunk(const ForwardMember<T> &member, int number, Index first, Index last) {
-        Index rows = 0;
-        for (Index s = first; s < last; ++s) {
+    // Products with x of the chunk's pairs `mine`, counted from its first step on.
+    void multiply_chunk(const ForwardMember<T> &member, int number, Range steps, Range mine, T *memory) {
+        Index rows = 0, pair = 0;
+        for (Index s = steps.first; s < steps.last; ++s) {
             const Index alive = member.rows.alive(schedule_.active[s]);
-            for (Index p = 0; p < alive; ++p, ++rows) {
+            for (Index p = 0; p < alive; ++p, ++pair) {
+                if (pair < mine.first || pair >= mine.last) continue;
                 const Index b = schedule_.order[member.rows.at(p)];
-                member.x[rows] = f_.x + (schedule_.time(b, s) * f_.batch + b) * plan_.inputs;
+                member.x[rows++] = f_.x + (schedule_.time(b, s) * f_.batch + b) * plan_.inputs;
             }
         }
         for (int phase = 0; phase < layer_.cell.phases; ++phase) {
-            T *region = member.memory + layer_.x_region(phase);
+            T *region = memory + mine.first * layer_.x_width() + layer_.x_region(phase);
             for (Index r = 0; r < rows; ++r) member.products[r] = region + r * layer_.x_width();
             const Range panels = division_.panels(layer_.h_matrix(phase), number);
             layer_.multiply_x(phase, rows, member.x, member.products, panels);
@@ -178,17 +223,27 @@ class ForwardPass {
     T *zeros_, *c_ = nullptr, *rest_c_ = nullptr, *hidden_ = nullptr, *reset_ = nullptr, *update_ = nullptr;
 };
 
+// Who computes what. Where rows and units are too few to be cut, products with x are left to others if they are a good
+// part of the work; one thread keeps up with the steps up to about twice as many inputs as outputs.
+template <class T>
+Division divide_forward(const Forward<T> &call, Index pairs) {
+    const Plan<T> &plan = *call.plan;
+    const Index gates = kernel_of<T>(plan.cell, plan.proj > 0).gates;
+    const double work = step_operations(plan, gates, pairs);
+    const Division cut = divide(work, step_operations(plan, gates, call.batch), call.batch, call.threads);
+    const int threads = threads_for(work, work_per_thread, call.threads);
+    if (cut.members > 1 || threads == 1 || 4 * plan.inputs < plan.out) return cut;
+    const int wanted = 1 + int(smaller(ceil_div(plan.inputs, 2 * plan.out), threads));
+    return {wanted < threads ? wanted : threads, false, true};
+}
+
 template <class T>
 void forward(const Forward<T> &call) {
     Scratch scratch;
     const Schedule schedule = make_schedule(scratch, call.steps, call.batch, call.lengths, call.reverse);
-    const Plan<T> &plan = *call.plan;
-    const Index gates = kernel_of<T>(plan.cell, plan.proj > 0).gates;
-    const Index pairs = schedule.offset[schedule.steps];
-    const Division wanted =
-        divide(step_operations(plan, gates, pairs), step_operations(plan, gates, call.batch), call.batch, call.threads);
+    const Division wanted = divide_forward(call, schedule.offset[schedule.steps]);
     Team team(wanted.members);
-    const Division division{team.size, wanted.by_rows};
+    const Division division{team.size, wanted.by_rows, wanted.ahead && team.size > 1};
     ForwardPass<T>(call, schedule, division, team, scratch).run();
 }
 

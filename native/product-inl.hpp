@@ -13,7 +13,7 @@ namespace hiddenstate::HS_ISA {
 
 constexpr int most_rows = 8;     // of a tile
 constexpr int most_vectors = 4;  // of a panel
-constexpr int most_panels = 4;   // side by side in a tile of one or two rows
+constexpr int most_panels = 4;
 constexpr Index tile_size = 32;  // vectors in a tile, at most
 
 template <class T>
@@ -75,15 +75,17 @@ constexpr int rows_that_fit(Index vectors) {
     return accumulators / int(vectors) < most_rows ? accumulators / int(vectors) : most_rows;
 }
 
-// How many panels a tile of few rows takes at once, so that enough independent sums are under way.
-constexpr int panels_that_fit(int rows) {
-    return accumulators < 16 || rows > 2 ? 1 : rows == 1 ? 4 : 2;
+// How many panels a tile of few rows takes at once: enough independent sums to hide the latency of fma, and no more,
+// because panels left for another tile are those that the first cache still holds at the next step.
+constexpr int panels_that_fit(int rows, int vectors) {
+    return accumulators < 16 || rows > 2 ? 1 : rows == 1 && vectors < most_vectors ? 4 : 2;
 }
 
 template <class T, int Rows, int Vectors>
 void tile_panels(const TileCall<T> &call, int panels) {
-    if constexpr (panels_that_fit(Rows) > 1) {
-        if (panels == panels_that_fit(Rows)) return tile<T, Rows, Vectors, panels_that_fit(Rows)>(call);
+    constexpr int fit = panels_that_fit(Rows, Vectors);
+    if constexpr (fit > 1) {
+        if (panels == fit) return tile<T, Rows, Vectors, fit>(call);
     }
     tile<T, Rows, Vectors, 1>(call);
 }
@@ -163,7 +165,7 @@ inline Range share(Index count, int members, int member) {
 template <class T, class Visit>
 void for_each_tile(const Matrix<T> &m, Index rows, Range panels, bool backwards, Visit visit) {
     for (Index done = 0, count = panels.last - panels.first; done < count;) {
-        int together = rows == 1 || rows == 2 ? panels_that_fit(int(rows)) : 1;
+        int together = rows == 1 || rows == 2 ? panels_that_fit(int(rows), int(m.vectors)) : 1;
         const Index start = backwards ? panels.last - done - together : panels.first + done;
         if (done + together > count || vectors_in_panel(m, start + together - 1) != m.vectors) together = 1;
         const Index p = backwards ? panels.last - done - together : panels.first + done;

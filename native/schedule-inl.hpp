@@ -90,11 +90,12 @@ struct Rows {
     }
 };
 
-// How a call is cut: by rows (members never wait for each other inside the loop over time) or, with few rows, by
-// hidden units (a barrier at every step).
+// How a call is cut: by rows (members never wait for each other inside the loop over time); with few rows by hidden
+// units (a barrier at every step); or, when a step is too short for barriers, `ahead` (forward only): member 0 goes
+// through the steps while the others compute the products with x of the next chunk of time.
 struct Division {
     int members;
-    bool by_rows;
+    bool by_rows, ahead = false;
 
     // Rows of equal length lie together; unequal ones are dealt like cards, so that everyone gets long and short ones.
     Rows rows(const Schedule &schedule, int member) const {
@@ -105,7 +106,7 @@ struct Division {
     }
     template <class T>
     Range panels(const Matrix<T> &m, int member) const {
-        return by_rows ? Range{0, panel_count(m)} : share(panel_count(m), members, member);
+        return by_rows || ahead ? Range{0, panel_count(m)} : share(panel_count(m), members, member);
     }
 };
 

@@ -103,6 +103,8 @@ void all() {
         threads<float>({cell, 12, 24, 20, 100, 0, true, true});
         threads<float>({cell, 4, 3, 200, 260, 0, true, false});  // hidden units are split
         threads<double>({cell, 3, 1, 300, 300, 0, false, false});
+        threads<float>({cell, 1200, 1, 40, 48, 0, false, false});  // products with x are computed ahead
+        threads<float>({cell, 400, 3, 150, 32, 0, true, true});
     }
     for (bool reverse : {false, true}) {
         const Size projected{Cell::lstm, 6, 7, 5, 21, 9, true, reverse};
