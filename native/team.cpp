@@ -19,7 +19,7 @@ namespace hiddenstate {
 namespace {
 
 constexpr int most_threads = 128;
-constexpr int spins_before_sleep = 2000;  // roughly 20 to 50 microseconds
+constexpr int spins_before_sleep = 10000;  // 100 to 400 microseconds: what Python needs between two calls
 constexpr int spins_before_yield = 4000;
 
 std::atomic<int> thread_limit{1};
