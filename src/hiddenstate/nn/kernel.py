@@ -64,11 +64,18 @@ _Memory = np.ndarray | None
 DIFFERENTIABLE = 10
 """How many of the arguments, from the first on, have a gradient."""
 
+NOTHING, TAPE = 0, -1
+"""What a scan keeps for its backward (``keep``): nothing, or the tape of every step.
+
+A positive number S keeps the states before every S steps, from which ``segments`` computes the tape again.
+"""
+
 
 class Outputs(NamedTuple):
     """What one scan gives: ``y [T, B, R]``, ``h_n [B, R]``, ``c_n [B, H]`` (empty: no LSTM), and the tape.
 
-    The tape is what backward needs of every step, ``[T*B, fields*H]``; without ``keep`` it has no rows.
+    The tape is what backward needs of every step, ``[T*B, fields*H]``, or the states before every segment,
+    ``[segments, B*(R + H)]`` (LSTM) or ``[segments, B*R]``; with ``keep=NOTHING`` it has no rows.
     """
 
     y: Tensor
@@ -77,13 +84,22 @@ class Outputs(NamedTuple):
     tape: Tensor
 
 
-def allocate(arguments: Arguments, cell: str, keep: bool) -> Outputs:
+def allocate(arguments: Arguments, cell: str, keep: int) -> Outputs:
     """Uninitialised outputs; with fake tensors this is the shape rule."""
     time, batch, hidden, out = arguments.sizes
     new = arguments.x.new_empty
     c_n = new((batch, hidden) if cell == "lstm" else (0,))
-    width = _tape_fields(cell) * hidden
-    return Outputs(new((time, batch, out)), new((batch, out)), c_n, new((time * batch if keep else 0, width)))
+    if keep > 0:
+        tape = new((len(spans(time, keep, reverse=False)), batch * (out + len(c_n.shape[1:]) * hidden)))
+    else:
+        tape = new((time * batch if keep == TAPE else 0, _tape_fields(cell) * hidden))
+    return Outputs(new((time, batch, out)), new((batch, out)), c_n, tape)
+
+
+def spans(time: int, size: int, *, reverse: bool) -> list[slice]:
+    """``time`` steps in segments of ``size``, in the order of processing; without steps one empty one."""
+    found = [slice(start, min(start + size, time)) for start in range(0, max(time, 1), size)]
+    return found[::-1] if reverse else found
 
 
 @cache
@@ -97,15 +113,13 @@ def plan(arguments: Arguments, cell: str, *, backward: bool) -> native.Plan:
     return native.Plan(cell, *weights, backward=backward)
 
 
-def forward(arguments: Arguments, packed: native.Plan, reverse: bool, keep: bool) -> Outputs:
-    """One layer in one direction."""
-    outputs = allocate(arguments, packed.cell, keep)
+def forward(arguments: Arguments, packed: native.Plan, reverse: bool, outputs: Outputs) -> None:
+    """One layer in one direction, into ``outputs``; a tape without rows is not written."""
     y, h_n, c_n, tape = outputs
     native.forward(
         packed, *_operands(arguments), reverse, y.numpy(), h_n.numpy(),
-        c_n.numpy() if packed.cell == "lstm" else None, tape.numpy() if keep and tape.shape[1] else None,
+        c_n.numpy() if packed.cell == "lstm" else None, tape.numpy() if tape.numel() else None,
     )  # fmt: skip
-    return outputs
 
 
 def backward(
@@ -115,16 +129,12 @@ def backward(
     tape: Tensor,
     packed: native.Plan,
     reverse: bool,
-    needs: Sequence[bool],
-) -> list[Tensor | None]:
+    gradients: Sequence[Tensor | None],
+) -> None:
     """Gradients of the first ``DIFFERENTIABLE`` arguments from those of ``y``, ``h_n`` and ``c_n``.
 
-    A gradient that ``needs`` does not ask for is None, and is not computed.
+    They are written to ``gradients``; where that is None nothing is computed.
     """
-    gradients = [
-        tensor.new_empty(tensor.shape) if need and tensor is not None else None
-        for need, tensor in zip(needs, arguments, strict=False)
-    ]
     dx, dh0, dc0, dw_ih, dw_hh, db_ih, db_hh, dw_hr, drest_h, drest_c = map(_array, gradients)
     dy, dh_n, dc_n = map(_array, d_outputs)
     native.backward(
@@ -132,7 +142,14 @@ def backward(
         dy, dh_n, dc_n if packed.cell == "lstm" else None,
         dx, dh0, dc0, drest_h, drest_c, dw_ih, dw_hh, db_ih, db_hh, dw_hr, None, None,
     )  # fmt: skip
-    return gradients
+
+
+def new_gradients(arguments: Arguments, needs: Sequence[bool]) -> list[Tensor | None]:
+    """Uninitialised gradients of the arguments that ``needs`` asks for; None for the others."""
+    return [
+        tensor.new_empty(tensor.shape) if need and tensor is not None else None
+        for need, tensor in zip(needs, arguments, strict=False)
+    ]
 
 
 def _operands(given: Arguments) -> tuple[_Memory, _Memory, _Memory, _Memory, _Memory, _Memory, _Memory]:

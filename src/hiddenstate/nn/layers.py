@@ -32,6 +32,10 @@ class RNN(Recurrent):
         learn_initial_state: adds the parameter ``initial_h [L*D, H]``, from which rows start when no state is
         given,
             and restart after a reset.
+        max_memory: most bytes to hold for a training step, over all layers and directions, beside input,
+            output and their gradients (``predict_memory``). To keep to it the layer holds the states at the
+            borders of segments of time and computes the rest again, for at most one more forward pass.
+            Gradients stay exact. Holds on the native path, except for second derivatives. None: no limit.
         proj_size: only for the LSTM; refused as in torch.
 
     Raises:
@@ -61,6 +65,7 @@ class RNN(Recurrent):
         *,
         init: str = "uniform",
         learn_initial_state: bool = False,
+        max_memory: int | None = None,
         proj_size: int = 0,
     ) -> None:
         _refuse_projection(proj_size)
@@ -69,7 +74,7 @@ class RNN(Recurrent):
         super().__init__(
             f"RNN_{nonlinearity.upper()}", cell, input_size, hidden_size, num_layers, bias, batch_first,
             dropout, bidirectional, device=device, dtype=dtype, init=init,
-            learn_initial_state=learn_initial_state,
+            learn_initial_state=learn_initial_state, max_memory=max_memory,
         )  # fmt: skip
 
 
@@ -102,6 +107,10 @@ class LSTM(Recurrent):
         learn_initial_state: adds the parameters ``initial_h [L*D, R]`` and ``initial_c [L*D, H]``, from which
         rows
             start when no state is given, and restart after a reset.
+        max_memory: most bytes to hold for a training step, over all layers and directions, beside input,
+            output and their gradients (``predict_memory``). To keep to it the layer holds the states at the
+            borders of segments of time and computes the rest again, for at most one more forward pass.
+            Gradients stay exact. Holds on the native path, except for second derivatives. None: no limit.
 
     Raises:
         OptionError, ValueError, TypeError: an argument outside its range, as in torch.
@@ -136,11 +145,12 @@ class LSTM(Recurrent):
         init: str = "uniform",
         forget_bias: float | None = None,
         learn_initial_state: bool = False,
+        max_memory: int | None = None,
     ) -> None:
         super().__init__(
             "LSTM", cells.get("lstm"), input_size, hidden_size, num_layers, bias, batch_first, dropout,
             bidirectional, proj_size, device=device, dtype=dtype, init=init, forget_bias=forget_bias,
-            learn_initial_state=learn_initial_state,
+            learn_initial_state=learn_initial_state, max_memory=max_memory,
         )  # fmt: skip
 
 
@@ -173,6 +183,10 @@ class GRU(Recurrent):
         learn_initial_state: adds the parameter ``initial_h [L*D, H]``, from which rows start when no state is
         given,
             and restart after a reset.
+        max_memory: most bytes to hold for a training step, over all layers and directions, beside input,
+            output and their gradients (``predict_memory``). To keep to it the layer holds the states at the
+            borders of segments of time and computes the rest again, for at most one more forward pass.
+            Gradients stay exact. Holds on the native path, except for second derivatives. None: no limit.
         proj_size: only for the LSTM; refused as in torch.
 
     Raises:
@@ -204,6 +218,7 @@ class GRU(Recurrent):
         reset: str = "after",
         init: str = "uniform",
         learn_initial_state: bool = False,
+        max_memory: int | None = None,
         proj_size: int = 0,
     ) -> None:
         _refuse_projection(proj_size)
@@ -211,7 +226,7 @@ class GRU(Recurrent):
         super().__init__(
             "GRU", cells.get("gru", reset=reset), input_size, hidden_size, num_layers, bias, batch_first,
             dropout, bidirectional, device=device, dtype=dtype, init=init,
-            learn_initial_state=learn_initial_state,
+            learn_initial_state=learn_initial_state, max_memory=max_memory,
         )  # fmt: skip
 
     @property

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import kernel, stepwise, vmap
-from .kernel import DIFFERENTIABLE, Arguments
+from . import kernel, segments, stepwise, vmap
+from .kernel import DIFFERENTIABLE, NOTHING, TAPE, Arguments
 
 _N = len(Arguments._fields)
 _ARGUMENTS = (
@@ -27,19 +27,18 @@ _ARGUMENTS = (
 
 _library = torch.library.Library("hiddenstate", "DEF")
 _library.define(
-    f"scan({_ARGUMENTS}, str cell, bool reverse, bool keep) -> "
-    "(Tensor y, Tensor h_n, Tensor c_n, Tensor tape)"
+    f"scan({_ARGUMENTS}, str cell, bool reverse, int keep) -> (Tensor y, Tensor h_n, Tensor c_n, Tensor tape)"
 )
 _library.define(
-    f"scan_backward(Tensor? dy, Tensor? dh_n, Tensor? dc_n, {_ARGUMENTS}, Tensor y, Tensor tape, str cell, "
-    "bool reverse, bool[] needs) -> Tensor[]"
+    f"scan_backward(Tensor? dy, Tensor? dh_n, Tensor? dc_n, {_ARGUMENTS}, Tensor? y, Tensor tape, "
+    "str cell, bool reverse, int keep, bool[] needs) -> Tensor[]"
 )
 _scan = torch.ops.hiddenstate.scan.default
 _scan_backward = torch.ops.hiddenstate.scan_backward.default
 
 
-def scan(arguments: Arguments, cell: str, reverse: bool, keep: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """``kernel.forward`` as an operator that compilers, transforms and autograd know."""
+def scan(arguments: Arguments, cell: str, reverse: bool, keep: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """``segments.forward`` as an operator that compilers, transforms and autograd know."""
     call = _Scan.apply if _transformed() else _scan
     return call(*arguments, cell, reverse, keep)
 
@@ -47,16 +46,22 @@ def scan(arguments: Arguments, cell: str, reverse: bool, keep: bool) -> tuple[Te
 def scan_backward(
     d_outputs: Sequence[Tensor | None],
     arguments: Arguments,
-    y: Tensor,
+    y: Tensor | None,
     tape: Tensor,
     cell: str,
     reverse: bool,
+    keep: int,
     needs: Sequence[bool],
 ) -> list[Tensor | None]:
-    """``kernel.backward``, likewise: differentiable itself."""
+    """``segments.backward``, likewise: differentiable itself."""
     call = _ScanBackward.apply if _transformed() else _scan_backward
-    gradients = iter(call(*d_outputs, *arguments, y, tape, cell, reverse, list(needs)))
+    gradients = iter(call(*d_outputs, *arguments, y, tape, cell, reverse, keep, list(needs)))
     return [next(gradients) if need else None for need in needs]
+
+
+def saved_output(y: Tensor, keep: int) -> Tensor | None:
+    """``y`` where backward reads it: beside the whole tape."""
+    return y if keep == TAPE else None
 
 
 def any_of(gradients: Sequence[Tensor | None]) -> bool:
@@ -75,10 +80,10 @@ def _transformed() -> bool:
 def _forward_cpu(*inputs: Any) -> tuple[Tensor, ...]:
     *tensors, cell, reverse, keep = inputs
     arguments = Arguments(*tensors)
-    outputs = kernel.forward(arguments, kernel.plan(arguments, cell, backward=keep), reverse, keep)
-    if (
-        arguments.lengths is not None
-    ):  # an operator's outputs are functions of its inputs, to the last unused row
+    packed = kernel.plan(arguments, cell, backward=keep != NOTHING)
+    outputs = segments.forward(arguments, packed, reverse, keep)
+    if keep == TAPE and arguments.lengths is not None:
+        # An operator's outputs are functions of its inputs, to the last unused row.
         outputs.tape[int(arguments.lengths.sum()) :].zero_()
     return tuple(outputs)
 
@@ -89,9 +94,9 @@ def _forward_fake(*inputs: Any) -> tuple[Tensor, ...]:
 
 
 def _forward_setup(ctx: Any, inputs: tuple, output: tuple) -> None:
-    *tensors, ctx.cell, ctx.reverse, _ = inputs
+    *tensors, ctx.cell, ctx.reverse, ctx.keep = inputs
     y, _, _, tape = output
-    ctx.save_for_backward(*tensors, y, tape)
+    ctx.save_for_backward(*tensors, saved_output(y, ctx.keep), tape)
     ctx.mark_non_differentiable(tape)
     ctx.set_materialize_grads(False)
 
@@ -101,7 +106,9 @@ def _forward_autograd(ctx: Any, *d_outputs: Tensor | None) -> tuple:
         return (None,) * (_N + 3)
     *tensors, y, tape = ctx.saved_tensors
     needs = ctx.needs_input_grad[:DIFFERENTIABLE]
-    gradients = scan_backward(d_outputs[:3], Arguments(*tensors), y, tape, ctx.cell, ctx.reverse, needs)
+    gradients = scan_backward(
+        d_outputs[:3], Arguments(*tensors), y, tape, ctx.cell, ctx.reverse, ctx.keep, needs
+    )
     return *gradients, *(None,) * (_N + 3 - DIFFERENTIABLE)
 
 
@@ -109,10 +116,10 @@ def _forward_autograd(ctx: Any, *d_outputs: Tensor | None) -> tuple:
 
 
 def _backward_cpu(*inputs: Any) -> list[Tensor]:
-    d_outputs, tensors, (y, tape, cell, reverse, needs) = inputs[:3], inputs[3 : 3 + _N], inputs[3 + _N :]
-    arguments = Arguments(*tensors)
+    d_outputs, arguments = inputs[:3], Arguments(*inputs[3 : 3 + _N])
+    y, tape, cell, reverse, keep, needs = inputs[3 + _N :]
     packed = kernel.plan(arguments, cell, backward=True)
-    gradients = kernel.backward(d_outputs, arguments, y, tape, packed, reverse, needs)
+    gradients = segments.backward(d_outputs, arguments, y, tape, packed, reverse, keep, needs)
     return [gradient for gradient in gradients if gradient is not None]
 
 
@@ -122,17 +129,17 @@ def _backward_fake(*inputs: Any) -> list[Tensor]:
 
 
 def _backward_setup(ctx: Any, inputs: tuple, output: Sequence[Tensor]) -> None:
-    *tensors, ctx.cell, ctx.reverse, ctx.needs = inputs
+    *tensors, ctx.cell, ctx.reverse, _, ctx.needs = inputs
     ctx.save_for_backward(*tensors[:-2])  # without y and tape, which are functions of the others
     ctx.set_materialize_grads(False)
 
 
 def _backward_autograd(ctx: Any, d_gradients: Sequence[Tensor | None]) -> tuple:
     if not any_of(d_gradients):
-        return (None,) * (_N + 8)
+        return (None,) * (_N + 9)
     d_outputs, arguments = ctx.saved_tensors[:3], Arguments(*ctx.saved_tensors[3:])
     results = stepwise.second_backward(d_gradients, d_outputs, arguments, ctx.cell, ctx.reverse, ctx.needs)
-    return *results, *(None,) * 5
+    return *results, *(None,) * 6
 
 
 class _Scan(torch.autograd.Function):

@@ -15,8 +15,8 @@ from torch import Tensor
 from hiddenstate.cells import Cell
 from hiddenstate.types import State
 
-from . import kernel, operators
-from .kernel import DIFFERENTIABLE, Arguments
+from . import kernel, operators, segments
+from .kernel import DIFFERENTIABLE, NOTHING, TAPE, Arguments
 
 
 def scan(
@@ -29,6 +29,7 @@ def scan(
     resets: Tensor | None = None,
     rest: State | None = None,
     reverse: bool = False,
+    keep: int = TAPE,
 ) -> tuple[Tensor, State]:
     """One layer in one direction by the native kernels, differentiable in every floating-point argument.
 
@@ -42,6 +43,7 @@ def scan(
         resets: bool ``[T, B]``: True restarts the row before that step.
         rest: state that a row restarts from, fields ``[*]``; None: zeros.
         reverse: from each row's last step to its first.
+        keep: what is kept for a backward, see ``kernel.TAPE``.
 
     Returns:
         ``y [T, B, R]`` (zero at padded steps) and the state after the last step.
@@ -54,7 +56,7 @@ def scan(
         x, h0, c0, params["weight_ih"], params["weight_hh"], params.get("bias_ih"), params.get("bias_hh"),
         params.get("weight_hr"), rest_h, rest_c, lengths, resets,
     )  # fmt: skip
-    y, *last = _run(arguments, str(cell.native), reverse)
+    y, *last = _run(arguments, str(cell.native), reverse, keep)
     return y, cell.State(*last[: len(cell.State._fields)])
 
 
@@ -63,15 +65,15 @@ def _fields(state: State | None) -> tuple[Tensor | None, Tensor | None]:
     return getattr(state, "h", None), getattr(state, "c", None)
 
 
-def _run(arguments: Arguments, cell: str, reverse: bool) -> tuple[Tensor, Tensor, Tensor]:
+def _run(arguments: Arguments, cell: str, reverse: bool, keep: int) -> tuple[Tensor, Tensor, Tensor]:
     if not _is_plain(arguments.x):
         tracing = torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage] - a trace serves both modes
-        keep = torch.is_grad_enabled() or tracing
-        return operators.scan(arguments, cell, reverse, keep)[:3]
+        kept = keep if torch.is_grad_enabled() or tracing else NOTHING
+        return operators.scan(arguments, cell, reverse, kept)[:3]
     if torch.is_grad_enabled() and any(t.requires_grad for t in arguments if t is not None):
-        return _EagerScan.apply(*arguments, cell, reverse)  # pyright: ignore[reportReturnType]
+        return _EagerScan.apply(*arguments, cell, reverse, keep)  # pyright: ignore[reportReturnType]
     packed = kernel.plan(arguments, cell, backward=False)
-    return kernel.forward(arguments, packed, reverse, keep=False)[:3]
+    return segments.forward(arguments, packed, reverse, NOTHING)[:3]
 
 
 def _is_plain(x: Tensor) -> bool:
@@ -90,23 +92,27 @@ class _EagerScan(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
-        *tensors, ctx.cell, ctx.reverse = inputs
+        *tensors, ctx.cell, ctx.reverse, ctx.keep = inputs
         arguments = Arguments(*tensors)
         ctx.packed = kernel.plan(arguments, ctx.cell, backward=True)
-        y, h_n, c_n, tape = kernel.forward(arguments, ctx.packed, ctx.reverse, keep=True)
-        ctx.save_for_backward(*arguments, y, tape)
+        y, h_n, c_n, tape = segments.forward(arguments, ctx.packed, ctx.reverse, ctx.keep)
+        ctx.save_for_backward(*arguments, operators.saved_output(y, ctx.keep), tape)
         ctx.set_materialize_grads(False)
         return y, h_n, c_n
 
     @staticmethod
     def backward(ctx: Any, *d_outputs: Tensor | None) -> tuple[Tensor | None, ...]:
         if not operators.any_of(d_outputs):
-            return (None,) * (len(Arguments._fields) + 2)
+            return (None,) * (len(Arguments._fields) + 3)
         *tensors, y, tape = ctx.saved_tensors
         arguments = Arguments(*tensors)
         needs = ctx.needs_input_grad[:DIFFERENTIABLE]
         if torch.is_grad_enabled():  # create_graph: the gradient itself will be differentiated
-            gradients = operators.scan_backward(d_outputs, arguments, y, tape, ctx.cell, ctx.reverse, needs)
+            gradients = operators.scan_backward(
+                d_outputs, arguments, y, tape, ctx.cell, ctx.reverse, ctx.keep, needs
+            )
         else:
-            gradients = kernel.backward(d_outputs, arguments, y, tape, ctx.packed, ctx.reverse, needs)
-        return *gradients, None, None, None, None
+            gradients = segments.backward(
+                d_outputs, arguments, y, tape, ctx.packed, ctx.reverse, ctx.keep, needs
+            )
+        return *gradients, None, None, None, None, None

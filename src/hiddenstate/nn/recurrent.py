@@ -13,7 +13,8 @@ from hiddenstate.cells import Cell
 from hiddenstate.errors import OptionError, ShapeError
 from hiddenstate.types import State
 
-from . import paths
+from . import memory, paths
+from .kernel import TAPE
 from .paths import Path
 from .stacked import Stacked
 
@@ -32,6 +33,7 @@ class Recurrent(Stacked, torch.nn.RNNBase):
 
     Attributes:
         cell: the equation of one step.
+        max_memory: most bytes that a training step may hold; None: no limit.
         last_path: which implementation ran last: "native", "torch" (torch's own layer) or "python" (the
         cell's
             Python step); None before the first call.
@@ -47,9 +49,14 @@ class Recurrent(Stacked, torch.nn.RNNBase):
         init: str = "uniform",
         forget_bias: float | None = None,
         learn_initial_state: bool = False,
+        max_memory: int | None = None,
         **factory: Any,
     ) -> None:
-        self.cell = cell
+        if max_memory is not None and (not isinstance(max_memory, int) or max_memory < 1):
+            expected = "a number of bytes, or None"
+            raise OptionError("not a budget", where="max_memory", expected=expected, got=repr(max_memory))
+        self.cell, self.max_memory = cell, max_memory
+        self._tape_fields = len(cell.tape)  # of every step; asked for here, where no compiler traces
         self.init, self.forget_bias, self.learn_initial_state = init, forget_bias, learn_initial_state
         self.last_path: Path | None = None
         super().__init__(mode, *arguments, **factory)
@@ -142,7 +149,44 @@ class Recurrent(Stacked, torch.nn.RNNBase):
             return self._torch_scan(x, state)
         if path == "python":
             self.check_input(x, None)
-        return self._run(path, x.contiguous(), state, lengths, resets)
+        keep = TAPE
+        if path == "native" and self.max_memory is not None and torch.is_grad_enabled():
+            keep = memory.segment(self._stack(*x.shape[:2]), self.max_memory)
+        return self._run(path, x.contiguous(), state, lengths, resets, keep=keep)
+
+    def predict_memory(self, steps: int, batch: int) -> int:
+        """Most bytes that a training step on the native path holds at once for this layer.
+
+        Counted are the tape, outputs of inner layers with their gradients, packed weights, gradients of
+        weights, and working memory, over all layers and directions; input and output of the layer and their
+        gradients are the caller's. Rows of unequal length may need less. With ``max_memory`` this is what the
+        layer makes of that budget.
+
+        Args:
+            steps: T.
+            batch: B.
+
+        Raises:
+            OptionError: ``max_memory`` is too small for this; says what would do.
+
+        Example:
+            >>> from hiddenstate.nn import LSTM
+            >>> whole = LSTM(32, 64).predict_memory(1000, 16)
+            >>> LSTM(32, 64, max_memory=whole // 4).predict_memory(1000, 16) <= whole // 4
+            True
+        """
+        stack = self._stack(steps, batch)
+        return stack.peak(TAPE if self.max_memory is None else memory.segment(stack, self.max_memory))
+
+    def _stack(self, steps: int, batch: int) -> memory.Stack:
+        """The sizes of a training step."""
+        return memory.Stack(
+            T=steps, B=batch, I=self.input_size, H=self.hidden_size, R=self.proj_size or self.hidden_size,
+            L=self.num_layers, D=2 if self.bidirectional else 1, gates=len(self.cell.gates),
+            fields=self._tape_fields, cell_state="c" in self.cell.State._fields,
+            itemsize=getattr(self, self._all_weights[0][0]).element_size(),
+            copied=self.batch_first, dropout=self.dropout > 0 and self.training,
+        )  # fmt: skip
 
     def _torch_scan(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
         """The same by torch's own layer."""
@@ -207,4 +251,6 @@ class Recurrent(Stacked, torch.nn.RNNBase):
             text += f", init={self.init!r}"
         if self.forget_bias is not None:
             text += f", forget_bias={self.forget_bias}"
+        if self.max_memory is not None:
+            text += f", max_memory={self.max_memory}"
         return text + (", learn_initial_state=True" if self.learn_initial_state else "")

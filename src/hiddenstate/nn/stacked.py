@@ -16,6 +16,7 @@ from hiddenstate.spec import suffix
 from hiddenstate.types import State
 
 from . import initial, ops, paths, stepwise
+from .kernel import TAPE
 from .paths import Path
 
 _SCANS: dict[Path, Callable[..., tuple[Tensor, State]]] = {"native": ops.scan, "python": stepwise.scan}
@@ -83,12 +84,24 @@ class Stacked(torch.nn.Module if TYPE_CHECKING else object):
         )
 
     def _run(
-        self, path: Path, x: Tensor, state: State | None, lengths: Tensor | None, resets: Tensor | None
+        self,
+        path: Path,
+        x: Tensor,
+        state: State | None,
+        lengths: Tensor | None,
+        resets: Tensor | None,
+        *,
+        keep: int = TAPE,
     ) -> tuple[Tensor, State]:
-        """All layers and directions over time-major input, one scan after the other."""
+        """All layers and directions over time-major input, one scan after the other.
+
+        ``keep`` is what the native path keeps for its backward.
+        """
         if path == "python" and lengths is not None:
             paths.check_lengths(lengths, x.shape[0])
         scan, directions = _SCANS[path], 2 if self.bidirectional else 1
+        if path == "native":
+            scan = partial(scan, keep=keep)
 
         def run(
             layer: int, direction: int, x: Tensor, state: State | None, reverse: bool

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .kernel import Arguments
+from .kernel import TAPE, Arguments
 
 _N = len(Arguments._fields)
 
@@ -20,7 +20,8 @@ def scan_rule(scan: Callable) -> Callable:
         dims = dict(zip(Arguments._fields, in_dims, strict=False))
         arguments = Arguments(*inputs[:_N])
         mapped = {name for name, dim in dims.items() if dim is not None}
-        if mapped - {"x", "h0", "c0", "resets"} or arguments.lengths is not None:
+        shared = not mapped - {"x", "h0", "c0", "resets"} and arguments.lengths is None
+        if not shared or inputs[-1] > 0:  # borders of segments do not lie row by row
             return one_by_one(scan, info.batch_size, in_dims, inputs)
         return _folded(scan, info.batch_size, dims, arguments, *inputs[_N:])
 
@@ -58,7 +59,7 @@ def _folded(
     arguments: Arguments,
     cell: str,
     reverse: bool,
-    keep: bool,
+    keep: int,
 ) -> tuple[tuple, tuple]:
     """One call with ``size * B`` rows."""
 
@@ -76,8 +77,8 @@ def _folded(
     joined = arguments._replace(**{name: join(name, axis) for name, axis in rows.items()})
     y, h_n, c_n, tape = scan(*joined, cell, reverse, keep)
     time, batch = y.shape[0], y.shape[1] // size
-    if keep:  # rows are stored step by step; those of one element must lie together
+    if keep == TAPE:  # rows are stored step by step; those of one element must lie together
         tape = tape.unflatten(0, (time, size, batch)).movedim(1, 0).flatten(1, 2)
     c_n = c_n.unflatten(0, (size, batch)) if cell == "lstm" else c_n
     outputs = y.unflatten(1, (size, batch)), h_n.unflatten(0, (size, batch)), c_n, tape
-    return outputs, (1, 0, 0 if cell == "lstm" else None, 0 if keep else None)
+    return outputs, (1, 0, 0 if cell == "lstm" else None, 0 if keep == TAPE else None)
