@@ -14,9 +14,9 @@ from hiddenstate.options import FLAG, InstanceOf, OneOf, Real, Whole, option
 from hiddenstate.tasks.base import Estimator
 from hiddenstate.tasks.scores import Scores
 
-from . import backtest, scoring, tables
+from . import backtest, large, scoring, tables
 from .codec import ForecastCodec
-from .history import History, read
+from .history import History, history_of, read
 from .layout import Layout
 from .recursion import Paths, follow, summary
 from .run import Forecasts, Network, direct, draw
@@ -196,16 +196,21 @@ class Forecaster(Estimator):
         Raises:
             DataError: on data that cannot be used.
             OptionError: on a horizon beyond what was trained.
+
+        A large file (from 256 MB) is read in pieces; the rows of each series must then be in time order.
         """
         layout, horizon = self._layout(), self._checked_horizon(horizon)
-        histories = self._read(source)
-        self._check_ahead(histories, horizon)
-        last = [np.array([len(one) - 1]) for one in histories]
+        if large.is_large(source):
+            found = large.tracks(self._network(), source)
+            self._check_ahead([history_of(track.waiting, layout) for track in found], horizon)
+            forecasts = large.forecasts(self._network(), found, horizon, self._paths())
+        else:
+            histories = self._read(source)
+            self._check_ahead(histories, horizon)
+            last = [np.array([len(one) - 1]) for one in histories]
+            forecasts = self._forecasts(histories, last, horizon)
         return tables.table(
-            [
-                tables.labels(layout, history, rows, horizon) | columns
-                for history, rows, columns in self._forecasts(histories, last, horizon)
-            ]
+            [tables.labels(layout, history, rows, horizon) | columns for history, rows, columns in forecasts]
         )
 
     def sample(self, source: Any, n: int = 100, *, horizon: int | None = None, seed: int = 0) -> data.Table:

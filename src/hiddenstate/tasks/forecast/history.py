@@ -122,14 +122,23 @@ def read(source: Any, layout: Layout) -> tuple[list[History], Frequency | None]:
         DataError: what is missing, irregular or no number, with file and row.
     """
     table = data.read(source)
+    if layout.time is not None and layout.frequency is None:
+        layout = replace(
+            layout, frequency=_common_frequency(_grouped(table, layout), table.where, layout.time)
+        )
+    return [history_of(one, layout) for one in series_of(table, layout)], layout.frequency
+
+
+def series_of(table: data.Table, layout: Layout) -> list[Series]:
+    """The series of a table, in time order on their grid."""
+    series = _grouped(table, layout)
+    return series if layout.time is None else [regular(one, layout.frequency) for one in series]
+
+
+def _grouped(table: data.Table, layout: Layout) -> list[Series]:
     kinds = dict.fromkeys((*layout.target, *layout.past, *layout.future, *layout.static_numbers), "numbers")
     kinds |= dict.fromkeys(layout.static_words, "text")
-    series = group(table, id=layout.id, time=layout.time, columns=kinds)
-    frequency = layout.frequency
-    if layout.time is not None:
-        frequency = frequency or _common_frequency(series, table.where, layout.time)
-        series = [regular(one, frequency) for one in series]
-    return [_history(one, layout) for one in series], frequency
+    return group(table, id=layout.id, time=layout.time, columns=kinds)
 
 
 def _common_frequency(series: list[Series], where: str, time: str) -> Frequency:
@@ -147,7 +156,8 @@ def _common_frequency(series: list[Series], where: str, time: str) -> Frequency:
     return frequency
 
 
-def _history(series: Series, layout: Layout) -> History:
+def history_of(series: Series, layout: Layout) -> History:
+    """A series by role; with known-future columns, rows without targets at its end are known ahead."""
     target = series.matrix(layout.target)
     rows = len(target)
     if layout.future:
