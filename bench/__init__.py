@@ -1,1 +1,1 @@
-"""Speed beside other libraries: each in a process of its own, interleaved, medians, ratios (``make bench``)."""
+"""Speed beside other libraries, each in a process of its own: interleaved, medians, ratios."""

@@ -55,8 +55,13 @@ def measure_peak(threads: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "peak"
         flags = ["-O3", "-march=native", "-ffast-math", "-pthread"]
-        subprocess.run([os.environ.get("CXX", "c++"), *flags, str(HERE / "peak.cc"), "-o", program], check=True)
-        rates = [float(subprocess.run([program, str(threads)], capture_output=True, check=True).stdout) for _ in range(3)]
+        subprocess.run(
+            [os.environ.get("CXX", "c++"), *flags, str(HERE / "peak.cc"), "-o", program], check=True
+        )
+        rates = [
+            float(subprocess.run([program, str(threads)], capture_output=True, check=True).stdout)
+            for _ in range(3)
+        ]
     return statistics.median(rates)
 
 
@@ -71,7 +76,9 @@ def measure_case(workers: list[Worker], case: Case, rounds: int, budget_s: float
     return {library: statistics.median(values) for library, values in times.items()}
 
 
-def rows_of(results: list[tuple[Case, dict[str, float]]], peak: float, libraries: list[str]) -> list[list[str]]:
+def rows_of(
+    results: list[tuple[Case, dict[str, float]]], peak: float, libraries: list[str]
+) -> list[list[str]]:
     """Table rows: time of each library, ratio of the best peer to us, rate and share of the peak."""
     rows = []
     for case, times in results:
@@ -97,7 +104,8 @@ def geometric_means(results: list[tuple[Case, dict[str, float]]]) -> list[str]:
                 if "torch" in times:
                     torch.append(times["torch"] / times["hiddenstate"])
             if best:
-                text = f"{kind} {cell}: {statistics.geometric_mean(best):.2f} x best peer (least {min(best):.2f})"
+                mean = statistics.geometric_mean(best)
+                text = f"{kind} {cell}: {mean:.2f} x best peer (least {min(best):.2f})"
                 lines.append(text + (f", {statistics.geometric_mean(torch):.2f} x torch" if torch else ""))
     return lines
 
@@ -105,14 +113,20 @@ def geometric_means(results: list[tuple[Case, dict[str, float]]]) -> list[str]:
 def machine() -> str:
     """Processor, cores and library versions, for the head of a report."""
     model = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
         platform.processor(),
     )
     import hiddenstate as hs
 
     names = ("hiddenstate", "torch", "onnxruntime", "jax", "numpy")
     versions = ", ".join(f"{name} {version(name)}" for name in names)
-    return f"{model}, {os.cpu_count()} cores, kernels {hs.isa()}; Python {platform.python_version()}; {versions}"
+    return (
+        f"{model}, {os.cpu_count()} cores, kernels {hs.isa()}; Python {platform.python_version()}; {versions}"
+    )
 
 
 def main() -> None:
@@ -136,7 +150,14 @@ def main() -> None:
     ]
     peak = measure_peak(os.cpu_count() or 1)
     print(f"{machine()}\n\nMultiply-add peak in this run: {peak:.0f} GF/s; {options.rounds} rounds.\n")
-    head = ["case (T,B,I,H)", *(f"{name} us" for name in libraries), "x best peer", "x torch", "GF/s", "share of peak"]
+    head = [
+        "case (T,B,I,H)",
+        *(f"{name} us" for name in libraries),
+        "x best peer",
+        "x torch",
+        "GF/s",
+        "share of peak",
+    ]
     print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}", flush=True)
     workers, results = [Worker(name) for name in libraries], []
     with Progress(console=console, transient=True) as progress:
@@ -148,7 +169,9 @@ def main() -> None:
         worker.close()
     print("\n" + "\n".join(f"- {line}" for line in geometric_means(results)))
     if options.json:
-        options.json.write_text(json.dumps([{"case": c.to_dict(), "seconds": t} for c, t in results], indent=1))
+        options.json.write_text(
+            json.dumps([{"case": c.to_dict(), "seconds": t} for c, t in results], indent=1)
+        )
 
 
 if __name__ == "__main__":

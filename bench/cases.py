@@ -38,7 +38,9 @@ class Case:
     @property
     def name(self) -> str:
         extra = "" if self.lengths == "full" else f" {self.lengths}"
-        return f"{self.kind} {self.cell} {self.T},{self.B},{self.I},{self.H}{extra}" + (" resets" * self.resets)
+        return f"{self.kind} {self.cell} {self.T},{self.B},{self.I},{self.H}{extra}" + (
+            " resets" * self.resets
+        )
 
     def row_lengths(self) -> list[int]:
         """Length of every row, the same in every library."""
@@ -74,7 +76,9 @@ def length_cases() -> list[Case]:
     cases = []
     for kind in ("infer", "train"):
         for cell in CELLS:
-            cases += [Case(kind, cell, 100, 64, 128, 128, lengths) for lengths in ("full", "uniform", "short")]
+            cases += [
+                Case(kind, cell, 100, 64, 128, 128, lengths) for lengths in ("full", "uniform", "short")
+            ]
             cases.append(Case(kind, cell, 100, 64, 128, 128, resets=True))
     return cases
 

@@ -1,4 +1,7 @@
-"""The contestants: each builds a callable that runs one case once. Imported only in the library's own process."""
+"""The contestants: each builds a callable that runs one case once.
+
+A library is imported only in its own process.
+"""
 
 from __future__ import annotations
 
@@ -153,7 +156,11 @@ def _onnx_model(case: Case, arrays: dict) -> bytes:
         return np.concatenate([np.split(value, GATES[case.cell])[k] for k in order])
 
     bias = np.concatenate([blocks(arrays["bias_ih"]), blocks(arrays["bias_hh"])])
-    tensors = {"W": blocks(arrays["weight_ih"])[None], "R": blocks(arrays["weight_hh"])[None], "Bias": bias[None]}
+    tensors = {
+        "W": blocks(arrays["weight_ih"])[None],
+        "R": blocks(arrays["weight_hh"])[None],
+        "Bias": bias[None],
+    }
     states = ["h", "c"] if case.cell == "lstm" else ["h"]
     kind = {"rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}[case.cell]
     options = {"hidden_size": case.H} | ({"linear_before_reset": 1} if case.cell == "gru" else {})

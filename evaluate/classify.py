@@ -81,7 +81,8 @@ def fitted(train, test, settings):
 def report(title, learned, scored, rows) -> None:
     print(f"\n### {title}: {learned} to learn from, {scored} scored\n")
     print(
-        "| model | accuracy | macro F1 | log loss | CPU seconds to train | epochs |\n|---|---|---|---|---|---|"
+        "| model | accuracy | macro F1 | log loss | CPU seconds to train | epochs |\n"
+        "|---|---|---|---|---|---|"
     )
     for layers in ("hiddenstate", "torch.nn"):
         mine = [row for row in rows if row[0] == layers]

@@ -1,4 +1,4 @@
-"""The whole way, on bundled data: train, compare, draw, save, stream from a process without torch, write text.
+"""The whole way on bundled data: train, compare, draw, save, stream without torch, write text.
 
 Run by ``make demo``; what it writes goes to ``demo-output/``.
 """
@@ -36,17 +36,23 @@ def train_forecasters(train: dict) -> list[tuple[str, hs.Forecaster, float]]:
     for cell in ("rnn", "gru", "lstm"):
         console.rule(f"{cell.upper()} learns {len(train['month']):,} months of sunspots", align="left")
         started = time.perf_counter()
-        model = hs.Forecaster(target="sunspots", horizon=HORIZON, cell=cell, hidden_size=32, epochs=30).fit(train)
+        model = hs.Forecaster(target="sunspots", horizon=HORIZON, cell=cell, hidden_size=32, epochs=30).fit(
+            train
+        )
         trained.append((cell.upper(), model, time.perf_counter() - started))
     return trained
 
 
 def compare(trained: list[tuple[str, hs.Forecaster, float]], whole: dict) -> hs.Forecaster:
     """Prints errors on the held-back months beside the naive baselines; returns the best model."""
-    table = Table(title=f"{HORIZON} months ahead, from each of the last {HELD_BACK} months", title_justify="left")
+    table = Table(
+        title=f"{HORIZON} months ahead, from each of the last {HELD_BACK} months", title_justify="left"
+    )
     for heading in ("forecast", "MAE", "RMSE", "parameters", "seconds"):
         table.add_column(heading, justify="left" if heading == "forecast" else "right")
-    scores = [(name, model, seconds, model.score(whole, start=-HELD_BACK)) for name, model, seconds in trained]
+    scores = [
+        (name, model, seconds, model.score(whole, start=-HELD_BACK)) for name, model, seconds in trained
+    ]
     for name, model, seconds, score in scores:
         size = hs.spec.count_parameters(model.bundle_.spec)
         table.add_row(name, f"{score['mae']:.2f}", f"{score['rmse']:.2f}", f"{size:,}", f"{seconds:.1f}")
@@ -68,7 +74,9 @@ def draw(model: hs.Forecaster, whole: dict) -> Path:
     figure, axes = pyplot.subplots(figsize=(11, 4), layout="constrained")
     months = whole["month"][-HELD_BACK - 120 :]
     axes.plot(months, whole["sunspots"][-HELD_BACK - 120 :], color="0.6", linewidth=1, label="observed")
-    axes.plot(table.column("month"), table.column("sunspots"), color="#0072b2", linewidth=1.4, label="forecast")
+    axes.plot(
+        table.column("month"), table.column("sunspots"), color="#0072b2", linewidth=1.4, label="forecast"
+    )
     axes.axvline(months[120], color="0.2", linestyle=":", linewidth=1)
     axes.set(title=f"Sunspots, forecast once a year, {HORIZON} months ahead", ylabel="monthly mean number")
     axes.legend(frameon=False)
@@ -86,7 +94,7 @@ raise SystemExit(main(["stream", sys.argv[1]]))
 
 
 def stream_in_another_process(bundle: Path, whole: dict) -> list[dict]:
-    """Sends every month as a line to a process without torch; returns the forecasts that came back, one a line."""
+    """Sends every month as a line to a process without torch; returns the forecasts that came back."""
     lines = [
         json.dumps({"month": str(month), "sunspots": value})
         for month, value in zip(whole["month"], whole["sunspots"].tolist(), strict=True)
@@ -120,6 +128,7 @@ def write_text() -> None:
 
 
 def main() -> None:
+    """Everything, in order."""
     started = time.perf_counter()
     OUT.mkdir(exist_ok=True)
     train, whole = read_sunspots()
@@ -130,7 +139,9 @@ def main() -> None:
     console.print(f"saved: {bundle} ({bundle.stat().st_size:,} bytes)")
     show_equality(best, whole, stream_in_another_process(bundle, whole))
     write_text()
-    console.print(f"\nAll of it in {time.perf_counter() - started:.0f} seconds. Next: hiddenstate show {bundle}")
+    console.print(
+        f"\nAll of it in {time.perf_counter() - started:.0f} seconds. Next: hiddenstate show {bundle}"
+    )
 
 
 if __name__ == "__main__":

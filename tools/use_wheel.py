@@ -24,4 +24,4 @@ with tempfile.TemporaryDirectory() as folder:
     session = model.stream()
     streamed = np.stack([session.step(row) for row in x])
 assert np.array_equal(batch[:, 0], streamed), "the streamed answers differ from the batch"
-print(f"hiddenstate {hs.__version__} from {Path(hs.__file__).parent.name}: kernels {hs.isa()}, stream equals batch")
+print(f"hiddenstate {hs.__version__}, {hs.isa()} kernels: the stream equals the batch")

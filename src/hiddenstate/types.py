@@ -1,9 +1,9 @@
 """Array annotations and state records shared by every floor.
 
 Axes: T time, B batch, I input, H hidden, G gates, L layers, D directions; time-major inside (``[T, B, H]``).
-``Float[Array, "T B H"]`` is jaxtyping's notation. jaxtyping is a development tool: its classes are taken when it is
-already imported (the tests do that, and check every annotated call), and are plain placeholders otherwise, so that
-``import hiddenstate`` stays light.
+``Float[Array, "T B H"]`` is jaxtyping's notation. jaxtyping is a development tool: its classes are taken when
+it is already imported (the tests do that, and check every annotated call), and are plain placeholders
+otherwise, so that ``import hiddenstate`` stays light.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The house itself: what importing costs, what may import what, and that the documents keep their promises."""
+"""The house itself: what importing costs, what imports what, and that the documents keep their promises."""
 
 import ast
 import doctest
@@ -15,7 +15,12 @@ import hiddenstate
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 MODULES = sorted(info.name for info in pkgutil.walk_packages(hiddenstate.__path__, "hiddenstate."))
 WITH_TORCH = ("hiddenstate.nn", "hiddenstate.train")
 
@@ -27,7 +32,17 @@ def run_python(code: str) -> str:
 
 
 def test_importing_the_package_loads_nothing_heavy():
-    heavy = "torch", "polars", "narwhals", "rich", "cyclopts", "matplotlib", "safetensors", "sklearn", "pandas"
+    heavy = (
+        "torch",
+        "polars",
+        "narwhals",
+        "rich",
+        "cyclopts",
+        "matplotlib",
+        "safetensors",
+        "sklearn",
+        "pandas",
+    )
     loaded = run_python("import sys, hiddenstate; print(*sorted(sys.modules))").split()
     assert not set(heavy) & set(loaded)
 

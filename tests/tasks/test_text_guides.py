@@ -1,6 +1,7 @@
 """The guides to classification and to language models: their code prints what they say."""
 
 import pytest
+
 from cells.test_pages import run_page
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import OptionError
+from hiddenstate.errors import OptionError
 
 _HERE = Path(__file__).parent
 
