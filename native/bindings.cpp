@@ -203,7 +203,7 @@ void step(const LayerPlan &plan, handle x_, handle h_, handle c_, handle h_out_,
         using T = typename std::decay_t<decltype(kernels)>::Number;
         const T *x_data = x.as<T>(), *h_data = h.as<T>(), *c_data = c.as<T>();
         T *h_to = h_out.as<T>(), *c_to = c_out.as<T>();
-        run(work, [&] { kernels.step(*packed, B.size, x_data, h_data, c_data, h_to, c_to); });
+        run(work, [&] { kernels.step(*packed, B.size, x_data, h_data, c_data, h_to, c_to, get_num_threads()); });
     });
 }
 

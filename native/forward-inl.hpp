@@ -247,49 +247,92 @@ void forward(const Forward<T> &call) {
     ForwardPass<T>(call, schedule, division, team, scratch).run();
 }
 
-// One step of a batch on the calling thread: what forward does with T = 1, without the machinery of time.
+// One step of a batch: what forward does with T = 1, without the machinery of time.
 template <class T>
-void step(const Plan<T> &plan, Index batch, const T *x, const T *h, const T *c, T *h_out, T *c_out) {
-    const Layer<T> layer(plan);
-    const Index R = plan.out, H = plan.hidden, width = layer.padded_hidden(), x_width = layer.x_width();
-    constexpr Index group = 32;  // rows at a time: their products with x stay in the first cache
-    Scratch scratch;
-    FlushDenormals flush;
-    const Index most = smaller(group, batch);
-    T *products = take<T>(scratch, most * x_width), *zeros = take<T>(scratch, larger(R, width));
-    T *states = take<T>(scratch, most * width), *updates = take<T>(scratch, most * width);
-    T *cells = take<T>(scratch, most * width);
-    fill(zeros, larger(R, width), T(0));
-    for (Index first = 0; first < batch; first += group) {
-        const Index rows = smaller(group, batch - first);
-        StepRow<T> row[group];
-        const T *inputs[group];
-        T *out[group], *target[group];
-        for (Index r = 0; r < rows; ++r) {
-            const Index b = first + r;
-            inputs[r] = x + b * plan.inputs;
-            target[r] = h_out + b * R;
-            T *cell = cells + r * width;
-            fill(cell, width, T(0));
-            if (c) copy(cell, c + b * H, H);
-            T *state = states + r * width;
-            row[r] = {h ? h + b * R : zeros,
-                      cell,
-                      products + r * x_width,
-                      plan.proj ? state : target[r],
-                      cell,
-                      nullptr,
-                      state,
-                      updates + r * width};
-        }
-        for (int phase = 0; phase < layer.cell.phases; ++phase) {
-            for (Index r = 0; r < rows; ++r) out[r] = products + r * x_width + layer.x_region(phase);
-            layer.multiply_x(phase, rows, inputs, out, {0, panel_count(layer.x_matrix(phase))});
-            layer.gates(phase, rows, row, {0, panel_count(layer.h_matrix(phase))});
-        }
-        if (plan.proj) layer.project(rows, row, target, {0, panel_count(plan.project)});
-        for (Index r = 0; c_out && r < rows; ++r) copy(c_out + (first + r) * H, row[r].c_out, H);
+class Step {
+ public:
+    Step(const Plan<T> &plan, Index batch, const T *x, const T *h, const T *c, T *h_out, T *c_out)
+        : plan_(plan), layer_(plan), batch_(batch), x_(x), h_(h), c_(c), h_out_(h_out), c_out_(c_out) {}
+
+    void run(int threads) {
+        const double work = step_operations(plan_, layer_.cell.gates, batch_);
+        const int wanted = batch_ < 2 * rows_per_thread ? 1 : threads_for(work, work_per_thread, threads);
+        Team team(wanted);
+        members_ = team.size;
+        team.run([](void *self, int member) { static_cast<const Step *>(self)->work(member); }, this);
     }
+
+ private:
+    static constexpr Index group = 32;  // rows at a time: their products with x stay in the first cache
+
+    void work(int member) const {
+        Scratch scratch;
+        const Range mine = share(batch_, members_, member);
+        const Index most = smaller(group, mine.last - mine.first), width = layer_.padded_hidden();
+        T *products = take<T>(scratch, most * layer_.x_width()), *states = take<T>(scratch, most * width);
+        T *updates = take<T>(scratch, most * width), *cells = take<T>(scratch, most * width);
+        const Index zeros = larger(plan_.out, width);
+        const T *none = h_ ? nullptr : take<T>(scratch, zeros);
+        if (none) fill(const_cast<T *>(none), zeros, T(0));
+        for (Index first = mine.first; first < mine.last; first += group) {
+            const Index rows = smaller(group, mine.last - first);
+            StepRow<T> row[group];
+            for (Index r = 0; r < rows; ++r) {
+                const Index b = first + r;
+                T *cell = cells + r * width, *state = states + r * width;
+                place_cell(cell, b);
+                row[r] = {h_ ? h_ + b * plan_.out : none,
+                          cell,
+                          products + r * layer_.x_width(),
+                          plan_.proj ? state : h_out_ + b * plan_.out,
+                          cell,
+                          nullptr,
+                          state,
+                          updates + r * width};
+            }
+            advance(row, first, rows, products);
+        }
+    }
+
+    // The cell's state before the step, padded to whole vectors.
+    void place_cell(T *cell, Index b) const {
+        const Index H = plan_.hidden, padding = layer_.padded_hidden() - H;
+        if (plan_.cell != Cell::lstm) return;
+        if (c_)
+            copy(cell, c_ + b * H, H);
+        else
+            fill(cell, H, T(0));
+        fill(cell + H, padding, T(0));
+    }
+
+    void advance(const StepRow<T> *row, Index first, Index rows, T *products) const {
+        const T *inputs[group];
+        T *out[group];
+        for (Index r = 0; r < rows; ++r) inputs[r] = x_ + (first + r) * plan_.inputs;
+        for (int phase = 0; phase < layer_.cell.phases; ++phase) {
+            for (Index r = 0; r < rows; ++r) out[r] = products + r * layer_.x_width() + layer_.x_region(phase);
+            layer_.multiply_x(phase, rows, inputs, out, {0, panel_count(layer_.x_matrix(phase))});
+            layer_.gates(phase, rows, row, {0, panel_count(layer_.h_matrix(phase))});
+        }
+        if (plan_.proj) {
+            for (Index r = 0; r < rows; ++r) out[r] = h_out_ + (first + r) * plan_.out;
+            layer_.project(rows, row, out, {0, panel_count(plan_.project)});
+        }
+        for (Index r = 0; c_out_ && r < rows; ++r)
+            copy(c_out_ + (first + r) * plan_.hidden, row[r].c_out, plan_.hidden);
+    }
+
+    const Plan<T> &plan_;
+    const Layer<T> layer_;
+    const Index batch_;
+    const T *x_, *h_, *c_;
+    T *h_out_, *c_out_;
+    int members_ = 1;
+};
+
+template <class T>
+void step(const Plan<T> &plan, Index batch, const T *x, const T *h, const T *c, T *h_out, T *c_out, int threads) {
+    Step<T>(plan, batch, x, h, c, h_out, c_out).run(threads);
 }
 
 }  // namespace hiddenstate::HS_ISA

@@ -88,7 +88,7 @@ struct Kernels {
     void (*release)(Plan<T> *);
     void (*forward)(const Forward<T> &);
     void (*backward)(const Backward<T> &);
-    void (*step)(const Plan<T> &, Index batch, const T *x, const T *h, const T *c, T *h_out, T *c_out);
+    void (*step)(const Plan<T> &, Index batch, const T *x, const T *h, const T *c, T *h_out, T *c_out, int threads);
     void (*linear)(const Plan<T> &, Index rows, const T *x, T *y, int threads);
     void (*apply)(Function, Index n, const T *x, T *y);  // the vector maths, for its tests
 };

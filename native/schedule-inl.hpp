@@ -112,7 +112,7 @@ struct Division {
 
 // Below these a second thread costs more than it brings: floating-point operations of the whole call, and of one step
 // between two barriers.
-constexpr double work_per_thread = 2e6, step_work_per_thread = 2e5;
+constexpr double work_per_thread = 1.5e6, step_work_per_thread = 2e5;
 constexpr Index rows_per_thread = 4;
 
 inline int threads_for(double work, double work_each, int limit) {

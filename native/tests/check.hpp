@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "dispatch.hpp"
+#include "team.hpp"
 
 namespace hiddenstate::test {
 
@@ -53,6 +54,7 @@ double largest_difference(const std::vector<T> &a, const std::vector<double> &b)
 // Runs the test with every instruction set; the exit status of the program.
 template <class Test>
 int on_every_isa(Test test) {
+    set_num_threads(3);
     for (const std::string &name : isas()) {
         choose_isa(name);
         test();

@@ -77,7 +77,7 @@ void steps(const Size &size) {
     for (Index t = 0; t < size.steps; ++t) {
         const T *x = p.get(p.x) + t * size.batch * size.inputs;
         kernels<T>().step(*plan, size.batch, x, h.data(), lstm ? c.data() : nullptr, next.data(),
-                          lstm ? c.data() : nullptr);
+                          lstm ? c.data() : nullptr, 3);
         h = next;
     }
     kernels<T>().release(plan);
@@ -113,6 +113,7 @@ void all() {
         gradients(projected);
     }
     steps<double>({Cell::lstm, 6, 40, 5, 21, 9, false, false});
+    steps<float>({Cell::lstm, 3, 100, 70, 90, 0, false, false});  // large enough for threads
     threads<float>({Cell::lstm, 4, 3, 200, 260, 70, true, false});
 }
 
