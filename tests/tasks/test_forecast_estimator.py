@@ -142,6 +142,13 @@ def test_many_series_of_any_length_in_any_order():
     np.testing.assert_array_equal(alone.numbers("y"), result.numbers("y")[result.text("name") == "short"])
 
 
+def test_a_series_without_any_value_is_no_obstacle():
+    table = {"id": ["a"] * 40 + ["empty"] * 9, "known": np.arange(49.0), "y": [*wave(40), *[np.nan] * 9]}
+    for future in ((), ("known",)):
+        model = forecaster(target="y", id="id", future=future, horizon=2, epochs=1).fit(table)
+        assert set(model.backtest(table, start=30).text("id")) == {"a"}
+
+
 def test_columns_known_ahead_are_used():
     """The target is what the known column says: only a network that looks ahead can know it."""
     rng = np.random.default_rng(0)

@@ -1,7 +1,7 @@
 """scikit-learn's own checks, as far as they apply to an estimator whose answer is a table of rows to come.
 
-``estimator_checks_generator`` leaves an estimator alone that does not take a plain matrix of independent rows,
-so the checks are named here. Left out are those that
+``estimator_checks_generator`` leaves an estimator alone that takes no plain matrix of independent rows, so
+the checks are named here. Left out are those that
 
 - compare ``predict`` with the input row by row, or subtract two predictions: a forecast is a table;
 - permute or cut rows and expect the same answers: rows are in time order, and earlier ones matter;

@@ -49,15 +49,19 @@ class History:
         """The time stamps of the rows with targets."""
         return None if self.time is None else self.time[: len(self)]
 
-    def ahead(self, steps: int) -> np.ndarray:
-        """The known-future columns of the rows after each row, ``[N, steps, F]``; NaN where not known.
+    def ahead(self, steps: int, start: int, stop: int) -> np.ndarray:
+        """The known-future columns of the next rows of rows ``start`` to ``stop``, ``[n, steps, F]``.
 
-        A row that fills a gap knows nothing: in a stream nobody would have been there to tell.
+        NaN where not known. A row that fills a gap knows nothing: in a stream nobody would have been there to
+        tell.
         """
-        short = max(len(self) + steps - len(self.future), 0)
-        known = np.concatenate([self.future, np.full((short, self.future.shape[1]), np.nan)])
-        views = np.lib.stride_tricks.sliding_window_view(known[1:], steps, axis=0)[: len(self)]
-        return np.where(self.inserted[:, None, None], np.nan, views.transpose(0, 2, 1))
+        if start == stop:
+            return np.empty((0, steps, self.future.shape[1]))
+        known = self.future[start + 1 : stop + steps]
+        missing = np.full((stop - start + steps - 1 - len(known), known.shape[1]), np.nan)
+        views = np.lib.stride_tricks.sliding_window_view(np.concatenate([known, missing]), steps, axis=0)
+        ahead = views[: stop - start].transpose(0, 2, 1)
+        return np.where(self.inserted[start:stop, None, None], np.nan, ahead)
 
 
 def assign_roles(

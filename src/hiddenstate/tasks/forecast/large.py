@@ -86,7 +86,8 @@ def forecasts(network: Network, found: Iterable[Track], horizon: int, paths: Pat
         if layout.recursive:
             stamps = history.stamps()
             time = None if stamps is None else stamps[-1]
-            origin = Origin(output, track.state, reference, time, history.ahead(horizon)[-1])
+            ahead = history.ahead(horizon, len(history) - 1, len(history))[0]
+            origin = Origin(output, track.state, reference, time, ahead)
             columns = summary(network.codec, rollout(network, track.encoder, origin, horizon, paths))
         else:
             columns = network.codec.decode(network.head, output, reference, history.id)

@@ -75,15 +75,14 @@ def follow(
     """Paths ``[B, horizon, K]`` from each origin of a series; the state is carried from origin to origin."""
     codec = network.codec
     encoder, state, start = codec.encoder(history.id, history.numbers, history.words), None, 0
-    ahead, stamps = history.ahead(horizon), history.stamps()
+    stamps = history.stamps()
     for row in origins.tolist():
         seen = encoder.encode(rows_of(codec, history, start, row + 1))
         output, state = network.model.forward(seen.inputs, state=state)
         reference = Reference(*(value[-1, 0] for value in seen.reference))
         time = None if stamps is None else stamps[row]
-        yield rollout(
-            network, encoder, Origin(output[-1, 0], state, reference, time, ahead[row]), horizon, paths
-        )
+        ahead = history.ahead(horizon, row, row + 1)[0]
+        yield rollout(network, encoder, Origin(output[-1, 0], state, reference, time, ahead), horizon, paths)
         start = row + 1
 
 

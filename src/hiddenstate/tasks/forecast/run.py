@@ -20,6 +20,9 @@ GROUP = 32
 VALUES = 1 << 22
 """Most output values of a pass in memory at once."""
 
+BLOCK = 1 << 14
+"""Rows that are encoded at once."""
+
 ORIGINS = 4096
 """Origins whose forecasts are in memory at once."""
 
@@ -47,9 +50,13 @@ class Forecasts(NamedTuple):
 
 
 def encode_whole(codec: ForecastCodec, history: History) -> Encoded:
-    """What the network sees of all rows of a series."""
+    """What the network sees of all rows of a series; in blocks, to save memory."""
     encoder = codec.encoder(history.id, history.numbers, history.words)
-    return encoder.encode(rows_of(codec, history, 0, len(history)))
+    starts = range(0, max(len(history), 1), BLOCK)
+    parts = [encoder.encode(rows_of(codec, history, at, min(at + BLOCK, len(history)))) for at in starts]
+    inputs = {name: np.concatenate([part.inputs[name] for part in parts]) for name in parts[0].inputs}
+    reference = Reference(*map(np.concatenate, zip(*(part.reference for part in parts), strict=True)))
+    return Encoded(inputs, np.concatenate([part.scaled for part in parts]), reference)
 
 
 def rows_of(codec: ForecastCodec, history: History, start: int, stop: int) -> Rows:
@@ -59,7 +66,7 @@ def rows_of(codec: ForecastCodec, history: History, start: int, stop: int) -> Ro
         None if stamps is None else stamps[start:stop],
         history.target[start:stop, None],
         history.past[start:stop],
-        history.ahead(codec.layout.steps)[start:stop],
+        history.ahead(codec.layout.steps, start, stop),
     )
 
 
