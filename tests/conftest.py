@@ -1,7 +1,24 @@
 """Shapes written in annotations are checked in every test run (jaxtyping must come before hiddenstate)."""
 
 import jaxtyping
+import pytest
 
 jaxtyping.install_import_hook(
     ["hiddenstate.cells", "hiddenstate.scan", "hiddenstate.blocks"], "beartype.beartype"
 )
+
+from where import DEVICE  # noqa: E402 - after the hook, as everything that may import hiddenstate
+
+
+@pytest.fixture(autouse=True)
+def device():
+    """The device on which torch makes tensors."""
+    if DEVICE == "cpu":
+        yield DEVICE
+        return
+    import torch
+
+    before = torch.get_default_device()
+    torch.set_default_device(DEVICE)
+    yield DEVICE
+    torch.set_default_device(before)

@@ -7,6 +7,7 @@ import torch
 
 import hiddenstate.nn as hs_nn
 from hiddenstate.errors import OptionError, ShapeError
+from where import BEST_PATHS
 
 LAYERS = ("RNN", "LSTM", "GRU")
 
@@ -21,7 +22,7 @@ def test_half_precision_is_torchs_own_and_says_so(name, dtype):
     torch.testing.assert_close(ours(x), theirs(x), rtol=0, atol=0)
     assert ours.last_path == "torch"
     ours.float()(x.float())
-    assert ours.last_path == "native"
+    assert ours.last_path in BEST_PATHS
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -48,7 +49,7 @@ def test_what_torch_lacks_runs_by_the_python_step_where_no_kernel_goes():
         (hs_nn.GRU(4, 5, reset="before"), {}),
     ):
         expected = layer(x, **extra)[0]
-        assert layer.last_path == "native"
+        assert layer.last_path in BEST_PATHS
         half = layer.bfloat16()(x.bfloat16(), **extra)[0]
         assert layer.last_path == "python"
         assert half.dtype == torch.bfloat16
@@ -66,7 +67,7 @@ def test_meta_device_and_moves():
     layer = layer.to_empty(device="cpu")
     layer.reset_parameters()
     assert layer(torch.zeros(6, 3, 4))[0].isfinite().all()
-    assert layer.last_path == "native"
+    assert layer.last_path in BEST_PATHS
 
 
 def test_gru_reset_before_against_its_equations():
@@ -81,7 +82,7 @@ def test_gru_reset_before_against_its_equations():
     layer = hs_nn.GRU(3, 4, reset="before", dtype=torch.float64)
     layer.load_state_dict({f"{key}_l0": value for key, value in cell.state_dict().items()})
     torch.testing.assert_close(layer(x[None], h[None])[0][0], expected)
-    assert layer.last_path == cell.last_path == "native"
+    assert {layer.last_path, cell.last_path} <= set(BEST_PATHS)
     assert "reset='before'" in repr(layer)
     assert "reset='before'" in repr(cell)
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import hiddenstate as hs
 from hiddenstate.errors import OptionError
 from hiddenstate.nn import memory
+from where import BEST_PATHS
 
 LAYERS = {
     "rnn": (hs.nn.RNN, {}),
@@ -79,7 +80,7 @@ def test_gradients_are_those_of_the_whole_sequence(data, name):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(memory, "segment", lambda stack, budget: size)
         cut_outputs, cut_gradients = results(cut, x, hx, lengths, resets)
-    assert cut.last_path == "native"
+    assert cut.last_path in BEST_PATHS
     for mine, other in zip(cut_outputs, outputs, strict=True):
         assert torch.equal(mine, other)
     for mine, other in zip(cut_gradients, gradients, strict=True):

@@ -8,6 +8,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.func import functional_call, grad, jacfwd, jacrev, jvp, stack_module_state, vmap
 
 import hiddenstate.nn as hs_nn
+from where import BEST_PATHS
 
 # Torch's forward mode calls torch's own deprecated functions.
 pytestmark = pytest.mark.filterwarnings(
@@ -158,7 +159,7 @@ def test_gradients_of_gradients(name, options, case):
     values = (x, *start, *(value.detach().requires_grad_() for value in layer.parameters()))
     assert gradcheck(run, values)
     assert gradgradcheck(run, values, fast_mode=True)
-    assert layer.last_path == "native"
+    assert layer.last_path in BEST_PATHS
 
 
 def test_third_derivative():
