@@ -11,7 +11,6 @@ state_saturation       (D2)  how much of the state is at its ends
 gate_time_constants    (M1)  how long the keep-gate keeps
 input_reach            (M2)  how far back small changes of the input matter
 effective_context      (M3)  how many of the last steps an answer needs
-recall_horizon         (M4)  over how many steps a cell can be trained to remember
 memory_capacity        (M5)  how many past inputs can be read out of the state
 norm_drift             (S1)  whether the state grows beyond the length of training
 dead_units             (S2)  units that hardly move
@@ -56,9 +55,8 @@ from .gates import (
     state_saturation,
 )
 from .gradients import GradientThroughTime, gradient_through_time
-from .horizon import recall_horizon
-from .jacobian import lag_gain, step_jacobians
 from .horizon import RecallHorizon, recall_horizon
+from .jacobian import lag_gain, step_jacobians
 from .memory import InputReach, input_reach
 from .patterns import find_pattern
 from .probe import Probe, StackLayer
@@ -92,8 +90,8 @@ __all__ = [
     "NormDrift",
     "Pass",
     "Probe",
-    "Report",
     "RecallHorizon",
+    "Report",
     "StackLayer",
     "StateSaturation",
     "Trace",
@@ -122,7 +120,6 @@ __all__ = [
     "memory_capacity",
     "norm_drift",
     "occlusion",
-    "recall_horizon",
     "recall_horizon",
     "report",
     "state_saturation",
