@@ -1,7 +1,13 @@
-"""Shapes written in annotations are checked in every test run (jaxtyping must come before hiddenstate)."""
+"""What holds in every test run: annotated shapes are checked, and no test is about time."""
 
+import hypothesis
 import jaxtyping
 import pytest
+
+hypothesis.settings.register_profile("hiddenstate", deadline=None)
+hypothesis.settings.load_profile("hiddenstate")
+
+# jaxtyping must come before hiddenstate.
 
 jaxtyping.install_import_hook(
     ["hiddenstate.cells", "hiddenstate.scan", "hiddenstate.blocks"], "beartype.beartype"
