@@ -131,7 +131,7 @@ def _hiddenstate_step(case: Case, arrays: dict) -> Run:
     x = arrays["x"][0]
     if case.kind == "step":
         layer = Layer(case.cell, weights)
-        state = [layer.zero_state(case.B)]
+        state = [layer.initial_state(case.B)]
 
         def step():
             state[0] = layer.step(x, state[0])

@@ -5,7 +5,7 @@
 
 #include "arrays.hpp"
 #include "dispatch.hpp"
-#include "plans.hpp"
+#include "program.hpp"
 #include "scratch.hpp"
 #include "team.hpp"
 
@@ -14,8 +14,6 @@ namespace hiddenstate {
 namespace {
 
 using nb::handle;
-
-constexpr double release_gil_above = 2e5;  // operations: below, handing the interpreter over costs more than the work
 
 // The state and the segments of a call, checked against the plan.
 struct Sequence {
@@ -173,52 +171,12 @@ void backward(const LayerPlan &plan, handle x, handle h0, handle c0, handle leng
     });
 }
 
-// Calls work with the interpreter released when there is enough of it.
-template <class Work>
-void run(double operations, Work work) {
-    if (operations < release_gil_above) return work();
-    nb::gil_scoped_release released;
-    work();
+void step(const LayerPlan &plan, handle x, handle h, handle c, handle h_out, handle c_out) {
+    run_released(Step(plan, x, h, c, h_out, c_out));
 }
 
-void step(const LayerPlan &plan, handle x_, handle h_, handle c_, handle h_out_, handle c_out_) {
-    const bool cell = plan.has_cell_state();
-    const Array x(x_, "x", Access::read), h(h_, "h", Access::read, true), c(c_, "c", Access::read, true);
-    const Array h_out(h_out_, "h_out", Access::write), c_out(c_out_, "c_out", Access::write, !cell);
-    x.expect({{"B", -1}, {"I", plan.inputs()}});
-    const Axis B{"B", x.size(0)}, R{"R", plan.out()}, H{"H", plan.hidden()};
-    h.expect({B, R});
-    h_out.expect({B, R});
-    c.expect({B, H});
-    c_out.expect({B, H});
-    if (!cell) {
-        plan.refuse(c);
-        plan.refuse(c_out);
-    }
-    refuse_overlaps({&h_out, &c_out}, {&x, &h});
-    if (!c_out.same_memory(c)) refuse_overlaps({&c_out}, {&c});
-    const double work =
-        2.0 * double(x.size(0)) * double(plan.gates() * plan.hidden()) * double(plan.inputs() + plan.out());
-    plan.visit([&](const auto *packed, const auto &kernels) {
-        using T = typename std::decay_t<decltype(kernels)>::Number;
-        const T *x_data = x.as<T>(), *h_data = h.as<T>(), *c_data = c.as<T>();
-        T *h_to = h_out.as<T>(), *c_to = c_out.as<T>();
-        run(work, [&] { kernels.step(*packed, B.size, x_data, h_data, c_data, h_to, c_to, get_num_threads()); });
-    });
-}
-
-void linear(const LinearPlan &plan, handle x_, handle y_) {
-    const Array x(x_, "x", Access::read), y(y_, "y", Access::write);
-    x.expect({{"N", -1}, {"I", plan.inputs()}});
-    y.expect({{"N", x.size(0)}, {"O", plan.out()}});
-    refuse_overlaps({&y}, {&x});
-    plan.visit([&](const auto *packed, const auto &kernels) {
-        using T = typename std::decay_t<decltype(kernels)>::Number;
-        const T *from = x.as<T>();
-        T *to = y.as<T>();
-        run(2.0 * double(x.size(0)) * double(plan.inputs()) * double(plan.out()),
-            [&] { kernels.linear(*packed, x.size(0), from, to, get_num_threads()); });
-    });
+void linear(const LinearPlan &plan, handle x, handle y) {
+    run_released(LinearMap(plan, x, y));
 }
 
 }  // namespace
@@ -256,6 +214,11 @@ NB_MODULE(_core, m) {
           "dbias_hh"_a.none(), "dweight_hr"_a.none(), "dh_steps"_a.none(), "dc_steps"_a.none());
     m.def("step", &step, "plan"_a, "x"_a.none(), "h"_a.none(), "c"_a.none(), "h_out"_a.none(), "c_out"_a.none());
     m.def("linear", &linear, "plan"_a, "x"_a.none(), "y"_a.none());
+    nb::class_<Program>(m, "Program", "Steps, linear maps and what lies between, on fixed arrays, in one call.")
+        .def(nb::init<nb::list>(), "operations"_a)
+        .def("run", [](const Program &program) { run_released(program); });
+    m.def("fill", &fill, "target"_a, "values"_a.none());
+    m.def("fill_rows", &fill_rows, "target"_a, "rows"_a);
     m.def("tape_fields", [](const std::string &cell) { return tape_fields(cell); }, "cell"_a);
     m.def("isa", [] { return isa(); });
     m.def("isas", &isas);

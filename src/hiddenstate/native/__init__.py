@@ -21,6 +21,11 @@ lengths.
   that is not None. ``dh_steps[t, b]`` is the total dL/dh of that step, ``dy`` included.
 - ``step(plan, x [B, I], h, c, h_out, c_out)`` is one step at the lowest latency; ``c_out`` may be ``c``.
 - ``linear(plan, x [N, I], y [N, O])`` with ``plan = Linear(weight, bias)``.
+- ``Program(operations).run()`` does several things on fixed float32 arrays in one call: a list of
+  ``("step", plan, x, h, c, h_out, c_out)``, ``("linear", plan, x, y)``, ``("relu", x)`` in place,
+  ``("embed", table, ids, out)``, ``("add", out, sources)`` and ``("concat", out, sources)``.
+- ``fill(target, values)`` and ``fill_rows(target, rows)`` copy float32 arrays of fitting shape, and say
+  whether that is what they were given and all of it is finite.
 
 One answer: every output element is one chain of fused multiply-adds (bias, then x, then h), so chunks,
 single steps, other rows, padding and threads never change a bit. Gradients do not depend on threads either.
@@ -64,7 +69,10 @@ except ImportError as error:
 from ._core import (
     Linear,
     Plan,
+    Program,
     backward,
+    fill,
+    fill_rows,
     forward,
     get_num_threads,
     isa,
@@ -77,7 +85,10 @@ from ._core import (
 __all__ = [
     "Linear",
     "Plan",
+    "Program",
     "backward",
+    "fill",
+    "fill_rows",
     "forward",
     "get_num_threads",
     "isa",

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from hiddenstate import native
 from hiddenstate.errors import DataError, ShapeError
 from hiddenstate.spec import Input, ModelSpec
 
-_FLOAT32 = np.dtype(np.float32)
 _FINITE = "Fill or drop missing values first: a state that has met NaN never recovers"
 
 
@@ -157,8 +157,7 @@ def _lengths(lengths: Any, steps: int, rows: int) -> np.ndarray:
 class Filler:
     """Puts checked elements into the input arrays of a ``Stepper``.
 
-    The common case, a model with one input of numbers fed float32 arrays, costs a comparison, a copy and a
-    look at every number.
+    The common case, a model with one input of numbers fed float32 arrays, is one call of the kernels.
 
     Args:
         spec: the model.
@@ -169,11 +168,6 @@ class Filler:
         self._spec, self._buffers = spec, buffers
         self._simple = len(spec.inputs) == 1 and spec.inputs[0].kind == "numbers"
         self._all = buffers[spec.inputs[0].name]
-        self._flat, self._shape = self._all.reshape(-1), self._all.shape[1:]
-        self._finite = bytearray(
-            self._flat.size
-        )  # one byte a number; searching it is faster than numpy's all()
-        self._finite_array = np.frombuffer(self._finite, bool)
 
     def one(self, element: Any, step: int) -> None:
         """The element of the only row.
@@ -181,23 +175,18 @@ class Filler:
         Raises:
             DataError: naming the step.
         """
-        if self._plain(element, self._shape):
-            np.copyto(self._flat, element)
-            if self._all_finite():
-                return
+        if self._simple and native.fill_rows(self._all, [element]):
+            return
         self._checked(0, element, f"step {step}")
 
-    def each(self, elements: Sequence[Any], where: Callable[[int], str]) -> None:
+    def each(self, elements: list[Any], where: Callable[[int], str]) -> None:
         """One element for every row, in order.
 
         Raises:
             DataError: naming what ``where(row)`` gives.
         """
-        shape = self._shape
-        if all(self._plain(element, shape) for element in elements):
-            np.concatenate(elements, out=self._flat)
-            if self._all_finite():
-                return
+        if self._simple and native.fill_rows(self._all, elements):
+            return
         for row, element in enumerate(elements):
             self._checked(row, element, where(row))
 
@@ -207,10 +196,8 @@ class Filler:
         Raises:
             DataError: naming what ``where(row)`` gives.
         """
-        if self._plain(values, self._all.shape):
-            np.copyto(self._all, values)
-            if self._all_finite():
-                return
+        if self._simple and native.fill(self._all, values):
+            return
         named = by_name(self._spec, values)
         for node in self._spec.inputs:
             array = convert(node, named[node.name], 1, f"input {node.name!r}")
@@ -218,13 +205,6 @@ class Filler:
                 raise DataError("wrong number of rows", expected=len(self._all), got=len(array))
             check_values(node, array, where)
             np.copyto(self._buffers[node.name], array)
-
-    def _plain(self, value: Any, shape: tuple[int, ...]) -> bool:
-        return self._simple and type(value) is np.ndarray and value.dtype is _FLOAT32 and value.shape == shape
-
-    def _all_finite(self) -> bool:
-        np.isfinite(self._flat, self._finite_array)
-        return 0 not in self._finite
 
     def _checked(self, row: int, element: Any, where: str) -> None:
         named = by_name(self._spec, element)

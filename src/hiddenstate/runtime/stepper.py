@@ -1,18 +1,19 @@
 """One step of a model for a fixed number of rows, compiled to a list of calls on fixed arrays.
 
 Walking the spec for every element would cost more than the arithmetic of a small model. A ``Stepper`` walks
-it once: every block becomes calls whose arguments are already in place. The equations stay those of
-``blocks``; only pools and activations are said again here, for one step, and the contract tests hold both
-to the same bits.
+it once: every block becomes operations whose arguments are already in place, and those that the kernels know
+run as one call. The equations stay those of ``blocks``; what is said again here, for one step, the contract
+tests hold to the same bits.
 
-The state is kept twice: a step reads one side and writes the other, so that no call overwrites what it
-    still reads.
+The state is kept twice: a step reads one side and writes the other, so that no call overwrites what it still
+reads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,8 @@ from hiddenstate.types import Array
 from .ops import NumpyOps
 
 Call = Callable[[], Any]
+Operation = tuple[Any, ...]
+"""What ``native.Program`` can run: its kind and its arrays."""
 Sides = tuple[ModelState, ModelState]
 
 
@@ -83,7 +86,7 @@ class Stepper:
     def _compile(self, before: ModelState, after: ModelState) -> tuple[list[Call], np.ndarray]:
         """All calls from one side to the other, and where they leave the output."""
         nodes: dict[str, np.ndarray] = dict(self.inputs)
-        calls: list[Call] = []
+        calls: list[Call | Operation] = []
         for block in self._spec.blocks:
             sources = [nodes[source] for source in sources_of(block)]
             if isinstance(block, Recurrent):
@@ -98,44 +101,48 @@ class Stepper:
                 nodes[block.name] = np.empty((self._rows, self._sizes[block.name]), np.float32)
                 new = self._stateless(block, sources, nodes[block.name])
             calls += new
-        return calls, nodes[self._spec.blocks[-1].name]
+        return _joined(calls), nodes[self._spec.blocks[-1].name]
 
-    def _recurrent(self, block: Recurrent, x: Array, before: Any, after: Any) -> tuple[Array, list[Call]]:
+    def _recurrent(
+        self, block: Recurrent, x: Array, before: Any, after: Any
+    ) -> tuple[Array, list[Call | Operation]]:
         """One call a layer; a layer's output is its new state ``h``, read where it lies."""
         calls = []
         for index, (layer,) in enumerate(self._ops.layers[block.name]):
             old, new = (type(side)(*(value[index] for value in side)) for side in (before, after))
-            calls.append(layer.bind(x, old, new))
+            calls.append(layer.operation(x, old, new) or layer.bind(x, old, new))
             x = new.h
         return x, calls
 
-    def _stateless(self, block: Block, sources: list[Array], out: Array) -> list[Call]:
+    def _stateless(self, block: Block, sources: list[Array], out: Array) -> list[Call | Operation]:
         x = sources[0]
         if isinstance(block, Embed):
-            return [partial(np.take, self._params[f"{block.name}.weight"], x, 0, out, "clip")]
+            return [("embed", self._params[f"{block.name}.weight"], x, out)]
         if isinstance(block, Linear):
-            return [partial(native.linear, self._ops.linears[block.name], x, out), *_activation(block, out)]
-        if isinstance(block, Concat):
-            return [partial(np.concatenate, sources, axis=-1, out=out)]
-        if isinstance(block, Add):
-            return [
-                partial(np.copyto, out, x),
-                *(partial(np.add, out, source, out) for source in sources[1:]),
-            ]
+            return [("linear", self._ops.linears[block.name], x, out), *_activation(block, out)]
+        if isinstance(block, Concat | Add):
+            return [(block.kind, out, sources)]
         if isinstance(block, Norm):
             weight, bias = (self._params[f"{block.name}.{name}"] for name in ("weight", "bias"))
             return [lambda: np.copyto(out, norm(np, weight, bias, x, eps=block.eps))]
         raise TypeError(f"no step for {type(block).__name__}")
 
 
-def _activation(block: Linear, x: Array) -> list[Call]:
+def _joined(calls: list[Call | Operation]) -> list[Call]:
+    """Operations that follow one another become one call of the kernels."""
+    joined: list[Call] = []
+    for _, group in groupby(calls, lambda call: isinstance(call, tuple)):
+        ones = list(group)
+        operations = [one for one in ones if isinstance(one, tuple)]
+        joined += [native.Program(operations).run] if operations else [one for one in ones if callable(one)]
+    return joined
+
+
+def _activation(block: Linear, x: Array) -> list[Call | Operation]:
     """``blocks.activate`` in place."""
     if block.activation == "tanh":
         return [partial(np.tanh, x, x)]
-    if block.activation == "relu":
-        negative = np.empty(x.shape, bool)
-        return [partial(np.less_equal, x, 0, negative), partial(np.copyto, x, 0, where=negative)]
-    return []
+    return [("relu", x)] if block.activation == "relu" else []
 
 
 def _pool(block: Pool, x: Array, before: Any, after: Any) -> tuple[Array, list[Call]]:

@@ -66,6 +66,10 @@ class Kernel:
         """A step on fixed arrays, without a Python frame around the kernel."""
         return partial(native.step, self._plan, x, *_pair(state), *_pair(out))
 
+    def operation(self, x: Array, state: Any, out: Any) -> tuple[Any, ...]:
+        """A step on fixed arrays, as ``native.Program`` takes it."""
+        return "step", self._plan, x, *_pair(state), *_pair(out)
+
     def record(self, call: Call) -> Recording:
         """The scan with its activations, and the way back."""
         steps, rows, _ = call.x.shape

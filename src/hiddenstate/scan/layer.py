@@ -206,6 +206,10 @@ class Layer:
         check.step(self.cell, self.sizes, self.dtype, x, state)
         return self.cell.step(check.namespace(x), self.params, x, state)[0]
 
+    def operation(self, x: Array, state: Any, out: Any) -> tuple[Any, ...] | None:
+        """``bind`` as a part of a ``native.Program``; None where there is no kernel."""
+        return None if self._kernel is None else self._kernel.operation(x, state, out)
+
     def bind(self, x: Array, state: Any, out: Any) -> Callable[[], Any]:
         """``step`` on fixed numpy arrays: each call of it reads ``x`` and ``state`` and fills ``out``.
 
