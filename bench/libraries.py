@@ -124,27 +124,22 @@ def hiddenstate_library(case: Case) -> Run:
 def _hiddenstate_step(case: Case, arrays: dict) -> Run:
     from hiddenstate.bundle import Bundle
     from hiddenstate.runtime import Model
-    from hiddenstate.scan import Layer
     from hiddenstate.spec import Input, Linear, ModelSpec, Recurrent
 
     weights = {key: arrays[key] for key in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
-    x = arrays["x"][0]
-    if case.kind == "step":
-        layer = Layer(case.cell, weights)
-        state = [layer.initial_state(case.B)]
-
-        def step():
-            state[0] = layer.step(x, state[0])
-            return state[0]
-
-        return step
-    blocks = (Recurrent("rnn", "x", case.cell, case.H), Linear("head", "rnn", 1))
-    spec = ModelSpec((Input("x", "numbers", case.I),), blocks)
     params = {f"rnn.{key}_l0": value for key, value in weights.items()}
-    params |= {"head.weight": arrays["head"], "head.bias": np.zeros(1, "f4")}
-    session = Model(Bundle(spec, params, {}, {}, {})).stream()
-    row = x[0]
-    return lambda: session.step(row)
+    blocks: tuple = (Recurrent("rnn", "x", case.cell, case.H),)
+    if case.kind == "model":
+        blocks += (Linear("head", "rnn", 1),)
+        params |= {"head.weight": arrays["head"], "head.bias": np.zeros(1, "f4")}
+    model, x = Model(Bundle(ModelSpec((Input("x", "numbers", case.I),), blocks), params, {}, {}, {})), arrays["x"][0]
+    if case.B == 1:
+        session, row = model.stream(), x[0]
+        return lambda: session.step(row)
+    pool = model.streams()
+    for row in range(case.B):
+        pool.add(row)
+    return lambda: pool.step_array(x)
 
 
 def _onnx_model(case: Case, arrays: dict) -> bytes:

@@ -147,3 +147,40 @@ def test_nan_propagates(make):
         y = p.forward()[0]
         assert np.isnan(y[1:, 0]).all()
         assert np.isfinite(y[:, 1]).all()
+
+
+SHAPES = """
+import numpy as np
+from hiddenstate import native
+
+def resident():
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
+
+def run(steps, batch, inputs, hidden):
+    w = lambda *shape: np.full(shape, 0.01, "f4")
+    plan = native.Plan("lstm", w(4 * hidden, inputs), w(4 * hidden, hidden), backward=True)
+    x, y, h, c = w(steps, batch, inputs), w(steps, batch, hidden), w(batch, hidden), w(batch, hidden)
+    tape, dx = w(steps * batch, 5 * hidden), w(steps, batch, inputs)
+    given = plan, x, None, None, None, None, None, None, False
+    native.forward(*given, y, h, c, tape)
+    native.backward(*given, y, tape, y, None, None, dx, *[None] * 11)
+    native.step(plan, x[0], h, c, h.copy(), c.copy())
+
+sizes = [(1 + i % 13, 1 + i % 7, 1 + i % 31, 1 + i % 61) for i in range(2000)]
+for size in sizes[:200]:
+    run(*size)
+run(*map(max, zip(*sizes)))
+before = resident()
+for size in sizes:
+    run(*size)
+print(len(set(sizes)), resident() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory from /proc")
+def test_many_shapes_take_no_memory():
+    done = run(SHAPES, OMP_NUM_THREADS="1")
+    distinct, grown = map(int, done.stdout.split())
+    assert distinct == 2000
+    assert grown < 2e6, done.stderr
