@@ -132,7 +132,8 @@ def _hiddenstate_step(case: Case, arrays: dict) -> Run:
     if case.kind == "model":
         blocks += (Linear("head", "rnn", 1),)
         params |= {"head.weight": arrays["head"], "head.bias": np.zeros(1, "f4")}
-    model, x = Model(Bundle(ModelSpec((Input("x", "numbers", case.I),), blocks), params, {}, {}, {})), arrays["x"][0]
+    spec, x = ModelSpec((Input("x", "numbers", case.I),), blocks), arrays["x"][0]
+    model = Model(Bundle(spec, params, {}, {}, {}))
     if case.B == 1:
         session, row = model.stream(), x[0]
         return lambda: session.step(row)
