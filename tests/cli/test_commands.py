@@ -392,3 +392,19 @@ def test_only_fit_needs_torch(files, tmp_path):
             timeout=TIMEOUT_S,
         )
         assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_files_of_other_forms_are_read_as_the_options_say(files, tmp_path, capsys):
+    rows = [line.split(",") for line in (files / "load.csv").read_text().splitlines()[1:]]
+    foreign = tmp_path / "foreign.csv"
+    foreign.write_text("t;load\n" + "".join(f"{t};{load.replace('.', ',')}\n" for t, load in rows))
+    options = ["--separator", ";", "--decimal", ","]
+    plain = run(capsys, "predict", files / "load", files / "load.csv")
+    assert run(capsys, "predict", files / "load", foreign, *options) == plain
+    assert run(capsys, "score", files / "load", foreign, *options)[0] == 0
+    model = tmp_path / "model"
+    fit = ["fit", "forecast", foreign, "--target", "load", "--time", "t", "--horizon", "3", "--epochs", "1"]
+    assert run(capsys, *fit, *options, "-o", model, *QUICK)[0] == 0
+    code, _, err = run(capsys, "predict", files / "load", foreign)
+    assert code == 1
+    assert "decimal" in err

@@ -27,7 +27,13 @@ FIT_HELP = """
 Args:
     file: the data.
     out: where to save the model (.safetensors).
+    header: whether the first row names the columns; seen from the file if not given.
+    separator: between the values of a row; seen from the file if not given.
+    decimal: the decimal sign, "." if not given.
+    time_format: the form of the dates, such as "%d/%m/%Y"; ISO 8601 if not given.
 """
+
+READING = ("header", "separator", "decimal", "time_format")
 
 
 def build() -> App:
@@ -52,10 +58,11 @@ def _fit_command(estimator: type[tasks.Estimator]) -> Callable:
     """``fit`` of one task: the file, where to save, and the estimator's parameters as options."""
 
     def command(file: str, *, out: str, **given: Any) -> int:
-        return verbs.fit(estimator(**options.values(estimator, given)), file, out=out)
+        reading = {name: given.pop(name) for name in READING if name in given}
+        return verbs.fit(estimator(**options.values(estimator, given)), file, out=out, **reading)
 
     documented, own = inspect.signature(verbs.fit, eval_str=True), options.parameters(estimator)
-    plain = [documented.parameters[name] for name in ("file", "out")]
+    plain = [documented.parameters[name] for name in ("file", "out", *READING)]
     command.__signature__ = inspect.Signature([*plain, *own])  # pyright: ignore[reportFunctionMemberAccess]
     command.__doc__ = (estimator.__doc__ or "").split("\n")[0] + FIT_HELP
     return _with_short_out(command)

@@ -17,13 +17,27 @@ from . import DONE, INTERRUPTED, live
 from .describe import description
 
 
-def fit(estimator: Estimator, file: str, /, *, out: str) -> int:
+def fit(
+    estimator: Estimator,
+    file: str,
+    /,
+    *,
+    out: str,
+    header: bool | None = None,
+    separator: str | None = None,
+    decimal: str | None = None,
+    time_format: str | None = None,
+) -> int:
     """Train on a file and save the model; an interrupted training saves the best so far.
 
     Args:
         estimator: what to train.
         file: the data.
         out: where to save the model (``.safetensors``).
+        header: whether the first row names the columns; seen from the file if not given.
+        separator: between the values of a row; seen from the file if not given.
+        decimal: the decimal sign, "." if not given.
+        time_format: the form of the dates, such as "%d/%m/%Y"; ISO 8601 if not given.
     """
     folder = Path(out).resolve().parent
     if not os.access(folder, os.W_OK):
@@ -31,7 +45,8 @@ def fit(estimator: Estimator, file: str, /, *, out: str) -> int:
         raise BundleError(
             "cannot write the model", where=out, fix=f"Check that {folder} exists and is writable"
         )
-    estimator.fit(file)  # type: ignore[attr-defined]
+    source = _source(file, header=header, separator=separator, decimal=decimal, time_format=time_format)
+    estimator.fit(source)  # type: ignore[attr-defined]
     estimator.save(out)
     training = estimator.card["training"]
     how = f"{training['epochs']} epochs in {training['seconds']:.1f} s, ended by {training['stopped']}"
@@ -39,7 +54,17 @@ def fit(estimator: Estimator, file: str, /, *, out: str) -> int:
     return INTERRUPTED if training["stopped"] == "interrupt" else DONE
 
 
-def predict(model: str, file: str, /, *, out: str | None = None) -> int:
+def predict(
+    model: str,
+    file: str,
+    /,
+    *,
+    out: str | None = None,
+    header: bool | None = None,
+    separator: str | None = None,
+    decimal: str | None = None,
+    time_format: str | None = None,
+) -> int:
     """Answer for every sequence, series or text of a file, as a table.
 
     Args:
@@ -47,9 +72,15 @@ def predict(model: str, file: str, /, *, out: str | None = None) -> int:
         file: the data, as for fit; columns to be predicted may be missing.
         out: where the table goes, as CSV, JSONL or Parquet by its suffix; standard output as CSV if not
             given.
+        header: whether the first row names the columns; seen from the file if not given.
+        separator: between the values of a row; seen from the file if not given.
+        decimal: the decimal sign, "." if not given.
+        time_format: the form of the dates, such as "%d/%m/%Y"; ISO 8601 if not given.
     """
     estimator = _task(model, "predict")
-    table = estimator.predict_table(file) if hasattr(estimator, "predict_table") else estimator.predict(file)
+    source = _source(file, header=header, separator=separator, decimal=decimal, time_format=time_format)
+    answer = estimator.predict_table if hasattr(estimator, "predict_table") else estimator.predict
+    table = answer(source)
     data.write(table, out)
     return DONE
 
@@ -103,7 +134,18 @@ def generate(
     return DONE
 
 
-def score(model: str, file: str, /, *, out: str | None = None, train: str | None = None) -> int:
+def score(
+    model: str,
+    file: str,
+    /,
+    *,
+    out: str | None = None,
+    train: str | None = None,
+    header: bool | None = None,
+    separator: str | None = None,
+    decimal: str | None = None,
+    time_format: str | None = None,
+) -> int:
     """Measure a model on a file, beside the baselines of its task.
 
     Args:
@@ -111,6 +153,10 @@ def score(model: str, file: str, /, *, out: str | None = None, train: str | None
         file: the data, with what is to be predicted.
         out: where the table of figures goes, by its suffix; readable on standard output if not given.
         train: of a language model, the text to count the n-grams on that it is to beat.
+        header: whether the first row names the columns; seen from the file if not given.
+        separator: between the values of a row; seen from the file if not given.
+        decimal: the decimal sign, "." if not given.
+        time_format: the form of the dates, such as "%d/%m/%Y"; ISO 8601 if not given.
     """
     estimator = _task(model, "score")
     # scikit-learn wants one number from a classifier's score
@@ -119,7 +165,8 @@ def score(model: str, file: str, /, *, out: str | None = None, train: str | None
         raise OptionError(
             "only for language models", where="--train", got=f"a model of task '{estimator.task}'"
         )
-    scores = measure(file) if train is None else measure(file, train=train)
+    source = _source(file, header=header, separator=separator, decimal=decimal, time_format=time_format)
+    scores = measure(source) if train is None else measure(source, train=train)
     if out is None:
         print(scores)
     else:
@@ -135,6 +182,12 @@ def show(model: str, /) -> int:
     """
     print(description(bundles.load(model)))
     return DONE
+
+
+def _source(file: str, **reading: Any) -> Any:
+    """The file itself, or the table in it read as the options say."""
+    given = {name: value for name, value in reading.items() if value is not None}
+    return data.read(file, **given) if given else file
 
 
 def _task(model: str, verb: str) -> Any:
