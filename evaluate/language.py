@@ -54,7 +54,7 @@ def main() -> None:
     learned, scored = text_parts(Path(os.environ["HIDDENSTATE_DATA"]))
 
     model, seconds = fitted(learned, epochs=given.epochs)
-    scores = model.score([scored], train=[learned])
+    scores = model.evaluate([scored], train=[learned])
     training = model.card["training"]
     print(f"\n### Tiny Shakespeare: {len(learned):,} characters learned from, {len(scored):,} scored\n")
     print("| model | bits per character | perplexity | nats per character |\n|---|---|---|---|")
@@ -69,7 +69,7 @@ def main() -> None:
     print(f"\nThe same for {given.compare_epochs} epochs with both kinds of layers:\n")
     print("| layers | bits per character | CPU seconds to train |\n|---|---|---|")
     for name, one, took in (("hiddenstate", mine, ours), ("torch.nn", other, theirs)):
-        print(f"| {name} | {one.score([scored])['bits_per_character']:.4f} | {took:.1f} |")
+        print(f"| {name} | {one.evaluate([scored])['bits_per_character']:.4f} | {took:.1f} |")
     print(f"\nCPU time of training, torch.nn layers / hiddenstate layers: {theirs / ours:.2f}")
     prompt = "ROMEO:\n"
     written = "".join(model.generate(prompt, length=400, temperature=0.8, seed=1))

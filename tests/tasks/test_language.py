@@ -43,11 +43,12 @@ def wordy():
 
 
 def test_it_learns(bard, wordy):
-    scores = bard.score([RHYME])
+    scores = bard.evaluate([RHYME])
     assert scores["bits_per_character"] < 0.7
     frequencies = next(row for row in scores.rows if row["model"] == "symbol frequencies")
     assert scores["bits_per_character"] < 0.3 * frequencies["bits_per_character"]
-    assert wordy.score(POEMS)["perplexity"] < 2.5
+    assert wordy.evaluate(POEMS)["perplexity"] < 2.5
+    assert wordy.score(POEMS) == -wordy.evaluate(POEMS)["nats_per_symbol"]
 
 
 def test_a_stream_gives_the_bits_of_the_batch(bard, wordy):
@@ -160,16 +161,16 @@ def test_options_of_generation_out_of_range(bard, options):
 def test_figures_are_consistent(bard, wordy):
     text = "one two three four"
     bits = bard.predict([text])[0]
-    scores = bard.score([text])
+    scores = bard.evaluate([text])
     assert scores["bits_per_character"] == pytest.approx(bits.mean())
     assert scores["perplexity"] == pytest.approx(2 ** bits.mean())
     assert scores["nats_per_symbol"] == pytest.approx(bits.mean() * math.log(2))
     by_words = wordy.predict(["blue moon"])[0]
-    assert wordy.score(["blue moon"])["bits_per_character"] == pytest.approx(by_words.sum() / 9)
+    assert wordy.evaluate(["blue moon"])["bits_per_character"] == pytest.approx(by_words.sum() / 9)
 
 
 def test_baselines(bard):
-    scores = bard.score(["one two"], train=[RHYME])
+    scores = bard.evaluate(["one two"], train=[RHYME])
     names = [row["model"] for row in scores.rows]
     assert names == [
         "network (lstm)",
@@ -181,7 +182,7 @@ def test_baselines(bard):
         "5-gram",
     ]
     assert scores.rows[1]["bits_per_character"] == pytest.approx(math.log2(bard._vocabulary.size))
-    assert "1 symbols are unknown" in str(bard.score(["✓"]))
+    assert "1 symbols are unknown" in str(bard.evaluate(["✓"]))
 
 
 def test_the_card_holds_the_baselines(bard):
@@ -196,7 +197,7 @@ def test_save_and_load(bard, wordy, tmp_path):
         assert isinstance(again, hs.LanguageModel)
         np.testing.assert_array_equal(again.predict([text])[0], model.predict([text])[0])
         assert list(again.generate(length=5, seed=0)) == list(model.generate(length=5, seed=0))
-        assert str(again.score([text])) == str(model.score([text]))
+        assert str(again.evaluate([text])) == str(model.evaluate([text]))
 
 
 def test_tables_of_surprisals(bard):

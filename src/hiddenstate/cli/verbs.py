@@ -159,8 +159,7 @@ def score(
         time_format: the form of the dates, such as "%d/%m/%Y"; ISO 8601 if not given.
     """
     estimator = _task(model, "score")
-    # scikit-learn wants one number from a classifier's score
-    measure = estimator.evaluate if hasattr(estimator, "evaluate") else estimator.score
+    measure = estimator.evaluate
     if train is not None and "train" not in inspect.signature(measure).parameters:
         raise OptionError(
             "only for language models", where="--train", got=f"a model of task '{estimator.task}'"

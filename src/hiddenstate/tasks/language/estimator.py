@@ -205,17 +205,23 @@ class LanguageModel(Estimator):
             numbers = np.full(len(symbols), number)
             yield {"document": numbers, "symbol": np.array(symbols, object), "bits": self._surprisals(one)}
 
-    def score(self, X: Any, y: None = None, *, train: Any = None) -> Scores:
+    def score(self, X: Any, y: None = None) -> float:
+        """Mean log likelihood of a symbol, in nats: one number, more is better, for searches.
+
+        Args:
+            X: documents to score.
+            y: ignored; scikit-learn's tools pass it.
+        """
+        return -self.evaluate(X)["nats_per_symbol"]
+
+    def evaluate(self, X: Any, *, train: Any = None) -> Scores:
         """Bits per character, perplexity and nats per symbol, beside baselines.
 
         Baselines: uniform, the symbol frequencies of the training text, and, if the training text is given,
         n-grams of orders 2 to 5 (see :mod:`hiddenstate.tasks.language.ngram`).
 
-        Not a single number, as scikit-learn's ``score``; ``score(...)["bits_per_character"]`` is one.
-
         Args:
             X: documents to score. Ends of documents are not counted.
-            y: ignored; scikit-learn's tools pass it.
             train: documents to count the n-grams on.
         """
         self._require_fitted()
