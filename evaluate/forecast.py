@@ -72,14 +72,14 @@ def evaluate(form, table, horizon, seeds):
     scores, seconds = [], []
     for seed in range(seeds):
         model, per_epoch = train(options, learn, horizon, seed)
-        scores.append(model.score(test, start=TRAIN_AND_VALIDATION))
+        scores.append(model.evaluate(test, start=TRAIN_AND_VALIDATION))
         seconds.append(per_epoch)
         print(
             f"{form}, {horizon}, seed {seed}: MSE {scores[-1]['mse_scaled']:.4f}", file=sys.stderr, flush=True
         )
     with torch_layers():
         twin, twin_seconds = train(options, learn, horizon, 0)
-    theirs = twin.score(test, start=TRAIN_AND_VALIDATION)["mse_scaled"]
+    theirs = twin.evaluate(test, start=TRAIN_AND_VALIDATION)["mse_scaled"]
     naive = {row["model"]: row["mse_scaled"] for row in scores[0].rows}
     cells = (
         form,

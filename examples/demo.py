@@ -51,7 +51,7 @@ def compare(trained: list[tuple[str, hs.Forecaster, float]], whole: dict) -> hs.
     for heading in ("forecast", "MAE", "RMSE", "parameters", "seconds"):
         table.add_column(heading, justify="left" if heading == "forecast" else "right")
     scores = [
-        (name, model, seconds, model.score(whole, start=-HELD_BACK)) for name, model, seconds in trained
+        (name, model, seconds, model.evaluate(whole, start=-HELD_BACK)) for name, model, seconds in trained
     ]
     for name, model, seconds, score in scores:
         size = hs.spec.count_parameters(model.bundle_.spec)

@@ -98,7 +98,7 @@ def test_parameters_that_cannot_be(options, words):
 def test_before_fit_there_is_nothing_to_ask():
     for ask in (
         lambda model: model.predict({"y": Y}),
-        lambda model: model.score({"y": Y}),
+        lambda model: model.evaluate({"y": Y}),
         lambda model: model.stream(),
         lambda model: model.save("never"),
     ):
@@ -119,7 +119,7 @@ def test_questions_that_cannot_be_answered(daily):
     with pytest.raises(DataError, match="unreadable time stamp"):
         daily.backtest(table, start="soon")
     with pytest.raises(DataError, match=r"too few rows to forecast any that are known.*more than 2 rows"):
-        daily.score({"day": DAYS[:2], "y": Y[:2]})
+        daily.evaluate({"day": DAYS[:2], "y": Y[:2]})
     with pytest.raises(DataError, match="no column 'day'"):
         daily.predict({"y": Y})
     with pytest.raises(DataError, match="not on the daily grid"):

@@ -38,7 +38,7 @@ def fitted():
 
 def test_it_beats_the_naive_forecasts_where_the_level_drifts_away(fitted):
     fresh = {"y": wave(700, noise=0.1, drift=0.02, seed=0)}  # beyond row 400 the level was never seen
-    score = fitted.score(fresh, start=500)
+    score = fitted.evaluate(fresh, start=500)
     errors = {row["model"]: row["mae"] for row in score.rows}
     assert score["mae"] < 0.8 * min(error for name, error in errors.items() if name != "network")
     assert score["mae_scaled"] < 1
@@ -53,7 +53,7 @@ def test_it_beats_the_naive_forecasts_where_the_level_drifts_away(fitted):
 
 def test_scores_are_those_of_the_backtest(fitted):
     table = {"y": wave(120, noise=0.1)}
-    result, score = fitted.backtest(table, start=60, stride=5), fitted.score(table, start=60, stride=5)
+    result, score = fitted.backtest(table, start=60, stride=5), fitted.evaluate(table, start=60, stride=5)
     error = result.numbers("y") - result.numbers("y_actual")
     assert len(result) == 11 * 6
     assert result.numbers("origin")[0] == 59
@@ -155,7 +155,7 @@ def test_columns_known_ahead_are_used():
     known = rng.normal(size=500)
     table = {"y": known + 0.01 * rng.normal(size=500), "known": known}
     model = forecaster(target="y", future=["known"], horizon=3, epochs=10).fit(table)
-    score = model.score(table, start=420)
+    score = model.evaluate(table, start=420)
     assert score["mae"] < 0.3 * score.rows[3]["mae"]
 
 
@@ -179,7 +179,7 @@ def test_quantiles_cover_what_they_say():
     for output in ("quantiles", "distribution"):
         model = forecaster(horizon=2, output=output, level="none", epochs=8, learning_rate=3e-3, lags=4)
         model.fit({"y": y})
-        score = model.score({"y": np.random.default_rng(1).normal(size=800) * 3 + 10})
+        score = model.evaluate({"y": np.random.default_rng(1).normal(size=800) * 3 + 10})
         assert score["coverage"] == pytest.approx(0.8, abs=0.06)
         assert score["crps"] < 0.9 * score.rows[1]["crps"]
         result = model.predict({"y": y})
@@ -242,7 +242,6 @@ def test_scikit_learn_clones_and_searches():
         model,
         {"level": ["last", "none"]},
         cv=TimeSeriesSplit(2, test_size=30),
-        scoring=lambda estimator, x, y=None: -estimator.score(x)["mae"],
         error_score="raise",
     )
     search.fit(wave(120, drift=1.0)[:, None])

@@ -291,17 +291,25 @@ class Forecaster(Estimator):
             parts.append(labels | columns | tables.by_target(names, backtest.actual(history, rows, horizon)))
         return tables.table(parts)
 
-    def score(
-        self, source: Any, y: None = None, *, start: Any = None, stride: int = 1, horizon: int | None = None
-    ) -> Scores:
-        """Errors of backtest forecasts beside those of forecasts that need no training.
-
-        Not a single number, as scikit-learn's ``score``; ``score(...)["mae"]`` is one. For a search:
-        ``GridSearchCV(..., scoring=lambda model, x, y=None: -model.score(x)["mae"])``.
+    def score(self, source: Any, y: None = None) -> float:
+        """Minus the mean absolute error of backtest forecasts: one number, more is better, for searches.
 
         Args:
             source: as for ``predict``.
             y: ignored; scikit-learn's tools pass it.
+
+        Raises:
+            DataError: when no series is long enough.
+        """
+        return -self.evaluate(source)["mae"]
+
+    def evaluate(
+        self, source: Any, *, start: Any = None, stride: int = 1, horizon: int | None = None
+    ) -> Scores:
+        """Errors of backtest forecasts beside those of forecasts that need no training.
+
+        Args:
+            source: as for ``predict``.
             start: first row to be forecast, as for ``backtest``.
             stride: rows from one origin to the next.
             horizon: rows ahead; None: as in training.
