@@ -121,7 +121,7 @@ def show_equality(model: hs.Forecaster, whole: dict, answers: list[dict]) -> Non
 def write_text() -> None:
     """A small character model learns the bundled plays and writes a paragraph."""
     console.rule("A character model learns Shakespeare", align="left")
-    model = hs.LanguageModel(level="char", hidden_size=160, epochs=4, batch_size=32)
+    model = hs.LanguageModel(level="char", hidden_size=256, epochs=8, batch_size=32)
     model.fit(samples.path("shakespeare.txt"))
     model.save(OUT / "bard.safetensors")
     console.print("".join(model.generate("ROMEO:\n", length=400, temperature=0.7, seed=1)), style="italic")
