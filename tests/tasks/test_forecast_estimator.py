@@ -115,6 +115,17 @@ def test_a_row_that_is_not_there_is_a_row_without_a_value():
     np.testing.assert_array_equal(one, two)
 
 
+def test_rows_with_one_time_stamp_are_refused_or_merged():
+    days = np.arange("2024-01-01", "2024-04-01", dtype="datetime64[D]")
+    once = {"t": days, "y": wave(len(days))}
+    twice = {"t": np.repeat(days, 2), "y": np.repeat(once["y"], 2) + np.tile([-1.0, 1.0], len(days))}
+    with pytest.raises(hs.HiddenStateError, match="repeats"):
+        forecaster(horizon=2, epochs=1).fit(twice)
+    merged = forecaster(horizon=2, epochs=1, duplicates="mean").fit(twice)
+    plain = forecaster(horizon=2, epochs=1).fit({"t": days, "y": (once["y"] - 1 + (once["y"] + 1)) / 2})
+    assert np.allclose(merged.predict(twice).numbers("y"), plain.predict(once).numbers("y"), atol=1e-5)
+
+
 def test_a_series_it_has_not_seen_is_measured_by_itself():
     """Forecasts of an unknown series grow with its scale, and move with its level."""
     table = {"id": np.repeat(["a", "b"], 150), "y": np.concatenate([wave(150), 50 * wave(150) + 900])}

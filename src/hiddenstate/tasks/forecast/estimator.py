@@ -42,6 +42,8 @@ class Forecaster(Estimator):
         id: column that tells series apart; None: one series.
         time: column of time stamps; "auto": the only column of dates, if there is one; None: rows are in
             order.
+        duplicates: what becomes of rows of one series with the same time stamp: "error", or their "first",
+            "last" or "mean" is taken.
         static: columns with one value per series, numbers or words.
         past: columns known up to now only.
         future: columns known ahead (prices, holidays). Their rows beyond the last target are given with the
@@ -86,6 +88,7 @@ class Forecaster(Estimator):
     horizon: int = option(12, Whole(1, 1 << 16))
     id: str | None = option(None, InstanceOf(str), OneOf(None))
     time: str | None = option("auto", InstanceOf(str), OneOf(None))
+    duplicates: str = option("error", OneOf("error", "first", "last", "mean"))
     static: Sequence[str] = option((), *_NAMES)
     past: Sequence[str] = option((), *_NAMES)
     future: Sequence[str] = option((), *_NAMES)

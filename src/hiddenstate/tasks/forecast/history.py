@@ -142,7 +142,7 @@ def series_of(table: data.Table, layout: Layout) -> list[Series]:
 def _grouped(table: data.Table, layout: Layout) -> list[Series]:
     kinds = dict.fromkeys((*layout.target, *layout.past, *layout.future, *layout.static_numbers), "numbers")
     kinds |= dict.fromkeys(layout.static_words, "text")
-    return group(table, id=layout.id, time=layout.time, columns=kinds)
+    return group(table, id=layout.id, time=layout.time, columns=kinds, duplicates=layout.duplicates)
 
 
 def _common_frequency(series: list[Series], where: str, time: str) -> Frequency:

@@ -27,6 +27,7 @@ class Layout:
         static_words: columns of words with one value per series.
         id: the column that tells series apart, or None.
         time: the column of time stamps, or None.
+        duplicates: what becomes of rows with the same time stamp (see ``data.group``).
         frequency: the grid of the time stamps, or None.
         season: cycle length in steps.
         horizon: steps ahead that were trained.
@@ -49,6 +50,7 @@ class Layout:
     static_words: tuple[str, ...] = ()
     id: str | None = None
     time: str | None = None
+    duplicates: str = "error"
     frequency: Frequency | None = None
     season: int = 1
     horizon: int = 1

@@ -51,6 +51,7 @@ def prepare(forecaster: Forecaster, source: Any) -> tuple[Prepared, list[History
         past=forecaster.past,
         future=forecaster.future,
     )
+    layout = replace(layout, duplicates=forecaster.duplicates)
     histories, frequency = read(table, layout)
     rows = _training_rows(histories, forecaster)
     training = [cut(one, count) for one, count in zip(histories, rows, strict=True)]
