@@ -288,6 +288,21 @@ def test_every_truncation_is_refused(saved):
         bundle.load(saved)
 
 
+def test_every_flipped_byte_of_the_head_is_refused_or_harmless(tmp_path):
+    path, model = tmp_path / "flipped", bundle_of(CHARACTERS, **PARTS)
+    bundle.save(path, model)
+    whole = path.read_bytes()
+    for position in range(8 + int.from_bytes(whole[:8], "little")):
+        flipped = bytearray(whole)
+        flipped[position] ^= 1
+        path.write_bytes(flipped)
+        try:
+            found = bundle.load(path)
+        except BundleError:
+            continue
+        assert_equal(found, model)
+
+
 @given(st.data())
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 def test_a_flipped_byte_is_refused_or_harmless(tmp_path, data):

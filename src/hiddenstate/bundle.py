@@ -115,7 +115,7 @@ def load(path: str | os.PathLike) -> Bundle:
     except OSError as error:
         raise BundleError("cannot read the file", where=where, got=_reason(error)) from error
     _check_finite(params, where, fix=_DAMAGED)
-    if head["sha256"] != _checksum(_canonical({part: head[part] for part in _PARTS}), params):
+    if head.get("sha256") != _checksum(_canonical({part: head[part] for part in _PARTS}), params):
         raise BundleError("content does not match its checksum", where=where, fix=_DAMAGED)
     return Bundle(spec, params, codec=head["codec"], task=head["task"], card=head["card"])
 
