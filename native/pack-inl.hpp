@@ -10,8 +10,8 @@
 namespace hiddenstate::HS_ISA {
 
 template <class T>
-T *allocate(Index count) {
-    return static_cast<T *>(allocate_aligned(std::size_t(count) * sizeof(T)));
+T *allocate(Index count, const void *key = nullptr) {
+    return static_cast<T *>(allocate_aligned(std::size_t(count) * sizeof(T), key));
 }
 
 template <class T>
@@ -21,13 +21,13 @@ T *allocate_zeros(Index count) {
     return memory;
 }
 
-// `start` is zero, `data` is not initialised.
+// `start` is zero, `data` not initialised: mostly what a matrix with this key held before.
 template <class T>
-Matrix<T> empty_matrix(Index depth, Index columns, Index vectors) {
+Matrix<T> empty_matrix(Index depth, Index columns, Index vectors, const void *key) {
     Matrix<T> m{nullptr, nullptr, depth, columns, vectors};
     const Index padded = round_up(columns, lanes<T>);
     m.start = allocate_zeros<T>(padded);
-    m.data = allocate<T>(padded * depth);
+    m.data = allocate<T>(padded * depth, key);
     return m;
 }
 
@@ -50,7 +50,7 @@ Index panel_width(const Matrix<T> &m, Index p) {
 // Calls visit(panel) for all panels, on several threads when the matrix is large.
 template <class T, class Visit>
 void for_each_panel(const Matrix<T> &m, Visit visit) {
-    constexpr double weights_per_thread = 2e5;
+    constexpr double weights_per_thread = 4e4;
     struct Job {
         const Visit &visit;
         Index panels;
@@ -103,7 +103,7 @@ void pack_columns(Matrix<T> &m, Source source) {
                 for (Index lane = 0; lane < lanes<T>; ++lane)
                     block[lane] = rows[lane] ? load_part(rows[lane] + k, count) : Vec<T>{};
                 transpose<T>(block);
-                for (Index i = 0; i < count; ++i) store(to + (k + i) * width, block[i]);
+                for (Index i = 0; i < count; ++i) renew(to + (k + i) * width, block[i]);
             }
         }
     });
@@ -132,7 +132,7 @@ void pack_rows(Matrix<T> &m, Source source) {
         for (Index k = 0; k < m.depth; ++k, to += width) {
             const T *from = source(k) + first;
             for (Index c = 0; c < width; c += lanes<T>)
-                store(to + c, load_part(from + c, smaller(lanes<T>, m.columns - first - c)));
+                renew(to + c, load_part(from + c, smaller(lanes<T>, m.columns - first - c)));
         }
     });
 }
@@ -157,7 +157,7 @@ struct GateColumns {
 template <class T>
 Matrix<T> pack_gates(const T *weight, Index depth, const GateColumns &columns) {
     const Index together = columns.count == 3 ? 3 : 4;
-    Matrix<T> m = empty_matrix<T>(depth, columns.padded<T>(), together);
+    Matrix<T> m = empty_matrix<T>(depth, columns.padded<T>(), together, weight);
     pack_columns(m, [&](Index c) {
         const Index row = columns.row<T>(c);
         return row < 0 ? nullptr : weight + row * depth;

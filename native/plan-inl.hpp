@@ -23,7 +23,8 @@ void pack_phase(Matrix<T> &x, Matrix<T> &h, const Weights<T> &w, const Phase &ph
 
 template <class T>
 Matrix<T> pack_weight_rows(const T *weight, Index depth, Index columns, Index first, Index rotate) {
-    Matrix<T> m = empty_matrix<T>(depth, columns, most_vectors);
+    const void *key = reinterpret_cast<const char *>(weight) + 1;  // not that of the same weights by columns
+    Matrix<T> m = empty_matrix<T>(depth, columns, most_vectors, key);
     pack_rows(m, [&](Index k) { return weight + (first + (k + rotate) % depth) * columns; });
     return m;
 }
@@ -61,7 +62,7 @@ Plan<T> *pack_plan(const Weights<T> &w) {
         pack_phase(plan->x1, plan->h1, w, cell.phase[0]);
         if (cell.phases == 2) pack_phase(plan->x2, plan->h2, w, cell.phase[1]);
         if (w.proj) {
-            plan->project = empty_matrix<T>(w.hidden, w.proj, most_vectors);
+            plan->project = empty_matrix<T>(w.hidden, w.proj, most_vectors, w.weight_hr);
             pack_columns(plan->project, [&w](Index c) { return w.weight_hr + c * w.hidden; });
         }
         plan->hidden_bias = allocate_zeros<T>(round_up(w.hidden, lanes<T>));
@@ -81,7 +82,7 @@ Plan<T> *pack_linear(const T *weight, const T *bias, Index outputs, Index inputs
     plan->inputs = inputs;
     plan->out = outputs;
     try {
-        plan->linear = empty_matrix<T>(inputs, outputs, most_vectors);
+        plan->linear = empty_matrix<T>(inputs, outputs, most_vectors, weight);
     } catch (...) {
         release_plan(plan);
         throw;

@@ -20,49 +20,51 @@ std::size_t padded(std::size_t bytes) {
     return (bytes + line - 1) / line * line;
 }
 
+// What stands in the line before a block.
+struct Head {
+    std::size_t bytes;  // with this line
+    const void *key;
+};
+
 // Blocks of packed weights come and go with every call of a layer. Memory fresh from the system costs more than the
-// packing (each page is cleared at first touch), so released blocks are kept, up to a limit. Whoever finds the lock
-// taken does without, and so does the child of a fork that happened under the lock.
+// packing (each page is cleared at first touch), so released blocks are kept, up to a limit; and a block that comes
+// back to the weights it held needs no writing. Whoever finds the lock taken does without, and so does the child of a
+// fork that happened under the lock.
 class Keeper {
  public:
-    void *take(std::size_t bytes) {
+    Head *take(std::size_t bytes, const void *key) {
         const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
+        int fits = -1;
         for (int i = 0; lock && i < count_; ++i) {
-            const Block found = blocks_[i];
-            if (found.bytes < bytes || found.bytes > bytes + bytes / 4) continue;
-            remove(i);
-            return found.memory;
+            const Head &block = *blocks_[i];
+            if (block.bytes == bytes && block.key == key) return remove(i);
+            if (fits < 0 && block.bytes >= bytes && block.bytes <= bytes + bytes / 4) fits = i;
         }
-        return nullptr;
+        return fits < 0 ? nullptr : remove(fits);
     }
 
     // False: the caller still owns it.
-    bool keep(void *memory, std::size_t bytes) {
+    bool keep(Head *block) {
         const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
-        if (!lock || bytes > most_bytes) return false;
-        while (count_ == most_blocks || kept_ + bytes > most_bytes) {
-            std::free(blocks_[0].memory);  // the oldest
-            remove(0);
-        }
-        blocks_[count_++] = {memory, bytes};
-        kept_ += bytes;
+        if (!lock || block->bytes > most_bytes) return false;
+        while (count_ == most_blocks || kept_ + block->bytes > most_bytes) std::free(remove(0));  // the oldest
+        blocks_[count_++] = block;
+        kept_ += block->bytes;
         return true;
     }
 
  private:
-    struct Block {
-        void *memory;
-        std::size_t bytes;
-    };
-    void remove(int i) {
-        kept_ -= blocks_[i].bytes;
+    Head *remove(int i) {
+        Head *block = blocks_[i];
+        kept_ -= block->bytes;
         for (--count_; i < count_; ++i) blocks_[i] = blocks_[i + 1];
+        return block;
     }
 
-    static constexpr int most_blocks = 32;
+    static constexpr int most_blocks = 64;
     static constexpr std::size_t most_bytes = std::size_t(64) << 20;
     std::mutex mutex_;
-    Block blocks_[most_blocks];
+    Head *blocks_[most_blocks];
     int count_ = 0;
     std::size_t kept_ = 0;
 };
@@ -73,23 +75,22 @@ Keeper &keeper() {
 }
 }  // namespace
 
-// The size stands in the line before the block.
-void *allocate_aligned(std::size_t bytes) {
+void *allocate_aligned(std::size_t bytes, const void *key) {
     bytes = padded(bytes) + line;
-    void *memory = bytes < kept_from ? nullptr : keeper().take(bytes);
-    if (!memory) {
-        memory = std::aligned_alloc(line, bytes);
-        if (!memory) throw std::bad_alloc();
-        *static_cast<std::size_t *>(memory) = bytes;
+    Head *block = bytes < kept_from ? nullptr : keeper().take(bytes, key);
+    if (!block) {
+        block = static_cast<Head *>(std::aligned_alloc(line, bytes));
+        if (!block) throw std::bad_alloc();
+        block->bytes = bytes;
     }
-    return static_cast<char *>(memory) + line;
+    block->key = key;
+    return reinterpret_cast<char *>(block) + line;
 }
 
 void release_aligned(void *memory) {
     if (!memory) return;
-    void *block = static_cast<char *>(memory) - line;
-    const std::size_t bytes = *static_cast<std::size_t *>(block);
-    if (bytes < kept_from || !keeper().keep(block, bytes)) std::free(block);
+    auto *block = reinterpret_cast<Head *>(static_cast<char *>(memory) - line);
+    if (block->bytes < kept_from || !keeper().keep(block)) std::free(block);
 }
 
 void prefer_large_pages([[maybe_unused]] void *memory, [[maybe_unused]] std::size_t bytes) {
@@ -125,7 +126,7 @@ void *Scratch::take(std::size_t bytes) {
         used_ += bytes;
         return memory;
     }
-    char *block = static_cast<char *>(allocate_aligned(bytes + line));
+    char *block = static_cast<char *>(allocate_aligned(bytes + line, nullptr));
     *reinterpret_cast<void **>(block) = spills_;
     spills_ = block;
     spilled_ += bytes;

@@ -24,8 +24,9 @@ class Scratch {
     bool owner_;
 };
 
-// 64-byte aligned memory outside any call; large blocks are kept for the next one. Throws std::bad_alloc.
-void *allocate_aligned(std::size_t bytes);
+// 64-byte aligned memory outside any call; large blocks are kept for the next one, and come back with what they held to
+// who asks with the same key (not null) and size, unless that block is in use or gone. Throws std::bad_alloc.
+void *allocate_aligned(std::size_t bytes, const void *key);
 void release_aligned(void *memory);
 
 // For a large output that is about to be written for the first time: asks the system for large pages, which it clears

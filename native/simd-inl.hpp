@@ -138,6 +138,30 @@ inline Vec<T> at_least(T bound, Vec<T> v) {
 }
 #endif
 
+// Whether any bit differs. Where that takes more than an instruction or two: true.
+#if defined(__AVX512F__)
+template <class T>
+inline bool differs(Vec<T> a, Vec<T> b) {
+    return _mm512_cmpneq_epi64_mask(__m512i(a), __m512i(b)) != 0;
+}
+#elif defined(__AVX2__)
+template <class T>
+inline bool differs(Vec<T> a, Vec<T> b) {
+    return _mm256_movemask_epi8(_mm256_cmpeq_epi64(__m256i(a), __m256i(b))) != -1;
+}
+#else
+template <class T>
+inline bool differs(Vec<T>, Vec<T>) {
+    return true;
+}
+#endif
+
+// Writes only what is not there yet: an unchanged line stays in the caches of all processors.
+template <class T>
+inline void renew(T *p, Vec<T> v) {
+    if (differs<T>(load(p), v)) store(p, v);
+}
+
 // Loads and stores of the first `count` lanes (1 to lanes<T>); a load fills the rest with zeros.
 #if defined(__AVX512F__)
 inline Vec<float> load_part(const float *p, Index count) {

@@ -52,6 +52,21 @@ def test_projection(make, expected, reverse):
     )
 
 
+@pytest.mark.parametrize("cell", CELLS)
+def test_weights_changed_in_place_are_packed_anew(make, cell):
+    """Packed memory comes back with what it held, and only what changed is written."""
+    p = make(cell, 3, 2, 150, 150, dtype=np.float32)
+    p.backward()
+    for name in ("weight_ih", "weight_hh"):
+        p.arrays[name][-1, -1] += 1
+        p.arrays[name][3, 17] -= 1
+    again = make(cell, 3, 2, 150, 150, dtype=np.float32)
+    again.arrays = {name: array.copy() for name, array in p.arrays.items()}
+    changed, fresh = p.backward(), again.backward()
+    for name, value in fresh.items():
+        np.testing.assert_array_equal(changed[name], value, err_msg=name)
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_size(make, expected, data):
