@@ -132,23 +132,23 @@ class BackwardPass {
 
     void product(const Matrix<T> &m, Range places, const BackRow<T> *rows, Range panels, BackFn<T> maths,
                  const T *BackRow<T>::*source) {
-        const Index width = m.vectors * lanes<T>, hidden = plan_.hidden;
+        const Index hidden = plan_.hidden;
         rows += places.first;
         for_each_tile(
             m, places.last - places.first, panels, false, [&](Index first, int count, Index panel, int together) {
                 alignas(64) T sums[tile_size * lanes<T>];
                 const T *a[most_rows], *start[most_rows];
                 T *out[most_rows];
-                const Index vectors = vectors_in_panel(m, panel), row_width = together * vectors * lanes<T>;
+                const Index vectors = vectors_in_panel(m, panel), width = vectors * lanes<T>;
+                const Index row_width = together * width, unit = vectors_before(m, panel) * lanes<T>;
                 for (int r = 0; r < count; ++r) {
                     a[r] = rows[first + r].*source;
-                    start[r] = m.start + panel * width;
+                    start[r] = m.start + unit;
                     out[r] = sums + r * row_width;
                 }
                 run_tile(TileCall<T>{m.depth, a, 1, panel_data(m, panel), width * m.depth, start, width, out, width},
                          count, vectors, together);
-                maths(BackTile<T>{rows + first, count, sums, row_width, panel * width, together * vectors, m.columns,
-                                  hidden});
+                maths(BackTile<T>{rows + first, count, sums, row_width, unit, together * vectors, m.columns, hidden});
             });
     }
 
@@ -196,8 +196,7 @@ class BackwardPass {
         if (member.crossing[p]) {
             const Matrix<T> &m = plan_.proj ? plan_.back_proj : plan_.back_h;
             const Range panels = division_.panels(m, number);
-            const Index panel = m.vectors * lanes<T>;
-            const Range units{panels.first * panel, smaller(panels.last * panel, width)};
+            const Range units{vectors_before(m, panels.first) * lanes<T>, vectors_before(m, panels.last) * lanes<T>};
             add_units(place(rest_h_, i * width), row.carry_out, units);
             add_units(place(rest_c_, i * width), row.carry_c_out, units);
         }
@@ -276,7 +275,7 @@ class BackwardPass {
         if (!g_.drest_h) return;
         const T *sums = weights_.fresh_sums() + layer_.cell.h_at * H;
         T *out = g_.drest_h;
-        multiply(Product<T>{1, &sums, 1, &out, 0, true}, plan_.back_h, {0, panel_count(plan_.back_h)});
+        multiply(Product<T>{1, &sums, 1, &out, true, false, 0}, plan_.back_h, {0, plan_.back_h.panels});
     }
 
     const Backward<T> &g_;

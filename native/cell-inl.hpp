@@ -12,14 +12,22 @@ template <class T>
 struct StepRow {
     const T *h;         // [R]  state before the step
     const T *c;         // [H~] lstm: cell before the step
-    const T *x;         // products with x: [block][slot][lane]
+    const T *x;         // products with x: [block][slot][unit]
     T *out;             // [R]  state after the step ([H~], before the projection, when there is one)
     T *c_out;           // [H~]
     T *tape;            // [fields][H], or null
     T *reset, *update;  // [H~] gru_before: r*h and z, from its first phase to its second
 };
 
-// Sums of a tile, [row][block][gate][lane], ready for the gate maths of `blocks` blocks of units from `unit` on.
+// Distance of two gates in the last block of units. A block that is not full shares vectors between its gates if that
+// saves one; lanes behind its units then hold other gates, and what is computed from them is never stored.
+template <class T>
+Index last_step(Index hidden, Index gates) {
+    const Index units = hidden % lanes<T>;
+    return units && ceil_div(gates * units, lanes<T>) < gates ? units : lanes<T>;
+}
+
+// Sums of a tile, [row][block][gate][unit], ready for the gate maths of `blocks` blocks of units from `unit` on.
 template <class T>
 struct GateTile {
     const StepRow<T> *rows;
@@ -27,6 +35,7 @@ struct GateTile {
     const T *sums;
     Index sums_row;
     Index unit, blocks, hidden;
+    Index last_step;
 };
 
 // One row in one backward step.
@@ -82,13 +91,14 @@ struct CellKernel {
     bool carries;                         // h has an elementwise path from step to step
 };
 
-// Calls visit(row, sums of the block, first unit, units) for every row and block of a tile.
+// Calls visit(row, sums of the block, distance of its gates, first unit, units) for every row and block of a tile.
 template <int Gates, class T, class Visit>
 inline void for_each_block(const GateTile<T> &tile, Visit visit) {
     for (Index block = 0; block < tile.blocks; ++block) {
         const Index unit = tile.unit + block * lanes<T>, units = smaller(lanes<T>, tile.hidden - unit);
+        const Index step = units < lanes<T> ? tile.last_step : lanes<T>;
         for (int r = 0; r < tile.count; ++r)
-            visit(tile.rows[r], tile.sums + r * tile.sums_row + block * Gates * lanes<T>, unit, units);
+            visit(tile.rows[r], tile.sums + r * tile.sums_row + block * Gates * lanes<T>, step, unit, units);
     }
 }
 

@@ -311,12 +311,12 @@ class Step {
         for (Index r = 0; r < rows; ++r) inputs[r] = x_ + (first + r) * plan_.inputs;
         for (int phase = 0; phase < layer_.cell.phases; ++phase) {
             for (Index r = 0; r < rows; ++r) out[r] = products + r * layer_.x_width() + layer_.x_region(phase);
-            layer_.multiply_x(phase, rows, inputs, out, {0, panel_count(layer_.x_matrix(phase))});
-            layer_.gates(phase, rows, row, {0, panel_count(layer_.h_matrix(phase))});
+            layer_.multiply_x(phase, rows, inputs, out, {0, layer_.x_matrix(phase).panels});
+            layer_.gates(phase, rows, row, {0, layer_.h_matrix(phase).panels});
         }
         if (plan_.proj) {
             for (Index r = 0; r < rows; ++r) out[r] = h_out_ + (first + r) * plan_.out;
-            layer_.project(rows, row, out, {0, panel_count(plan_.project)});
+            layer_.project(rows, row, out, {0, plan_.project.panels});
         }
         for (Index r = 0; c_out_ && r < rows; ++r)
             copy(c_out_ + (first + r) * plan_.hidden, row[r].c_out, plan_.hidden);

@@ -10,8 +10,8 @@ namespace hiddenstate::HS_ISA {
 template <class T>
 void gru_forward(const GateTile<T> &tile) {
     const Index H = tile.hidden;
-    for_each_block<3>(tile, [H](const StepRow<T> &row, const T *sums, Index unit, Index units) {
-        const Vec<T> r = sigmoid<T>(load(sums)), z = sigmoid<T>(load(sums + lanes<T>)), hn = load(sums + 2 * lanes<T>);
+    for_each_block<3>(tile, [H](const StepRow<T> &row, const T *sums, Index step, Index unit, Index units) {
+        const Vec<T> r = sigmoid<T>(load(sums)), z = sigmoid<T>(load(sums + step)), hn = load(sums + 2 * step);
         const Vec<T> n = tanh<T>(fma(r, hn, load(row.x + 4 * unit)));
         const Vec<T> h = load_part(row.h + unit, units);
         store_part(row.out + unit, fma(z, h - n, n), units);
@@ -45,8 +45,8 @@ void gru_backward(const BackTile<T> &tile) {
 template <class T>
 void gru_before_gates(const GateTile<T> &tile) {
     const Index H = tile.hidden;
-    for_each_block<2>(tile, [H](const StepRow<T> &row, const T *sums, Index unit, Index units) {
-        const Vec<T> r = sigmoid<T>(load(sums)), z = sigmoid<T>(load(sums + lanes<T>));
+    for_each_block<2>(tile, [H](const StepRow<T> &row, const T *sums, Index step, Index unit, Index units) {
+        const Vec<T> r = sigmoid<T>(load(sums)), z = sigmoid<T>(load(sums + step));
         store(row.reset + unit, r * load_part(row.h + unit, units));
         store(row.update + unit, z);
         if (!row.tape) return;
@@ -58,7 +58,7 @@ void gru_before_gates(const GateTile<T> &tile) {
 template <class T>
 void gru_before_candidate(const GateTile<T> &tile) {
     const Index H = tile.hidden;
-    for_each_block<1>(tile, [H](const StepRow<T> &row, const T *sums, Index unit, Index units) {
+    for_each_block<1>(tile, [H](const StepRow<T> &row, const T *sums, Index, Index unit, Index units) {
         const Vec<T> n = tanh<T>(load(sums)), h = load_part(row.h + unit, units);
         store_part(row.out + unit, fma(load(row.update + unit), h - n, n), units);
         if (row.tape) store_part(row.tape + 2 * H + unit, n, units);

@@ -27,14 +27,15 @@ struct Weights {
     bool backward;               // also pack what backward reads
 };
 
-// A packed right-hand side: panels of `vectors` vectors; in a panel, row k of all its columns lies side by side.
+// A packed right-hand side, cut into panels: the first `wide` of them have `vectors` vectors, the others `narrow`. In a
+// panel, row k of all its columns lies side by side.
 template <class T>
 struct Matrix {
     T *data;        // [panel][depth][vectors * lanes]
     T *start;       // [columns, padded]: what every output starts from (bias or zeros)
     Index depth;    // length of the reduction
     Index columns;  // outputs; the rest of the last vector is zero
-    Index vectors;  // per panel; the last panel may have fewer
+    Index panels, wide, vectors, narrow;
 };
 
 // Packed weights of one layer. Built by Kernels::pack, never changed afterwards.

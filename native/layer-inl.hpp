@@ -38,46 +38,60 @@ struct Layer {
     const Matrix<T> &x_matrix(int phase) const { return phase == 0 ? plan.x1 : plan.x2; }
     const Matrix<T> &h_matrix(int phase) const { return phase == 0 ? plan.h1 : plan.h2; }
     Index padded_hidden() const { return blocks * lanes<T>; }
-    Index blocks_in_panel(int phase) const { return h_matrix(phase).vectors / cell.phase[phase].count; }
+    Index step_of_last(int phase) const { return last_step<T>(plan.hidden, cell.phase[phase].count); }
+    Index step_of(int phase, Index block) const { return block < blocks - 1 ? lanes<T> : step_of_last(phase); }
+    Index blocks_before(int phase, Index panel) const {
+        const Matrix<T> &m = h_matrix(phase);
+        return panel == m.panels ? blocks : vectors_before(m, panel) / cell.phase[phase].count;
+    }
 
-    // A row of products with x: first the slots of phase 0 for every block, then those of phase 1.
-    Index x_region(int phase) const { return phase == 0 ? 0 : padded_hidden() * cell.phase[0].slots; }
-    Index x_width() const { return x_region(1) + (cell.phases == 2 ? padded_hidden() * cell.phase[1].slots : 0); }
+    // A row of products with x: first the slots of phase 0 for every block, then those of phase 1. Behind a last block
+    // that shares vectors is room for reading a whole one from its last unit on.
+    Index x_region(int phase) const { return phase == 0 ? 0 : x_numbers(0); }
+    Index x_width() const { return x_region(1) + (cell.phases == 2 ? x_numbers(1) : 0); }
+    Index x_numbers(int phase) const {
+        const Index slots = cell.phase[phase].slots, step = step_of_last(phase);
+        const Index last = step < lanes<T> ? round_up(slots * step + lanes<T>, lanes<T>) : slots * lanes<T>;
+        return (blocks - 1) * slots * lanes<T> + last;
+    }
 
     // Products of `rows` rows of x with the panels of one phase; out[r] is a row of products.
     void multiply_x(int phase, Index rows, const T *const *x, T *const *out, Range panels) const {
         const Phase &ph = cell.phase[phase];
-        const Index panel = blocks_in_panel(phase) * ph.slots * lanes<T>;
-        multiply(Product<T>{rows, x, 1, out, panel, false}, x_matrix(phase), panels);
-        if (ph.slots == ph.count) return;
-        const Index width = ph.slots * lanes<T>, slot = ph.count * lanes<T>;
+        const Index gap = (ph.slots - ph.count) * lanes<T>;
+        multiply(Product<T>{rows, x, 1, out, false, true, gap}, x_matrix(phase), panels);
+        if (!gap) return;  // else a panel is a block, and its last slot starts from the bias of W_hn
         for (Index r = 0; r < rows; ++r)
-            for (Index b = panels.first; b < panels.last; ++b)
-                store(out[r] + b * width + slot, load(plan.hidden_bias + b * lanes<T>));
+            for (Index b = panels.first; b < panels.last; ++b) {
+                const Index step = step_of(phase, b);
+                store_part(out[r] + b * ph.slots * lanes<T> + ph.count * step, load(plan.hidden_bias + b * lanes<T>),
+                           step);
+            }
     }
 
     // Products with h (or r*h) and the gate maths of one phase.
     void gates(int phase, Index count, const StepRow<T> *rows, Range panels, bool backwards = false) const {
         const Phase &ph = cell.phase[phase];
         const Matrix<T> &m = h_matrix(phase);
-        const Index together_blocks = blocks_in_panel(phase), x_panel = together_blocks * ph.slots * lanes<T>;
-        const Index width = m.vectors * lanes<T>, region = x_region(phase);
+        const Index region = x_region(phase);
         for_each_tile(m, count, panels, backwards, [&](Index first, int tile_rows, Index panel, int together) {
             alignas(64) T sums[tile_size * lanes<T>];
             const T *a[most_rows], *start[most_rows];
             T *out[most_rows];
-            const Index vectors = vectors_in_panel(m, panel), row_width = together * vectors * lanes<T>;
+            const Index vectors = vectors_in_panel(m, panel), width = vectors * lanes<T>, row_width = together * width;
+            const Index block = blocks_before(phase, panel), after = blocks_before(phase, panel + together);
+            const Index x_panel = vectors / ph.count * ph.slots * lanes<T>;
+            const Index x_first = region + block * ph.slots * lanes<T> + ph.h_slot * step_of(phase, block);
             const StepRow<T> *tile = rows + first;
             for (int r = 0; r < tile_rows; ++r) {
                 a[r] = phase == 0 ? tile[r].h : tile[r].reset;
-                start[r] = tile[r].x + region + panel * x_panel + ph.h_slot * lanes<T>;
+                start[r] = tile[r].x + x_first;
                 out[r] = sums + r * row_width;
             }
-            const TileCall<T> call{m.depth, a,       1,   panel_data(m, panel), width * m.depth,
-                                   start,   x_panel, out, vectors * lanes<T>};
+            const TileCall<T> call{m.depth, a, 1, panel_data(m, panel), width * m.depth, start, x_panel, out, width};
             run_tile(call, tile_rows, vectors, together);
-            cell.forward[phase](GateTile<T>{tile, tile_rows, sums, row_width, panel * together_blocks * lanes<T>,
-                                            together * vectors / ph.count, plan.hidden});
+            cell.forward[phase](GateTile<T>{tile, tile_rows, sums, row_width, block * lanes<T>, after - block,
+                                            plan.hidden, step_of_last(phase)});
         });
     }
 
@@ -87,7 +101,7 @@ struct Layer {
             const T *a[most_rows];
             const Index some = smaller(most_rows, count - first);
             for (Index r = 0; r < some; ++r) a[r] = rows[first + r].out;
-            multiply(Product<T>{some, a, 1, h + first, 0, false}, plan.project, panels);
+            multiply(Product<T>{some, a, 1, h + first, false, false, 0}, plan.project, panels);
         }
     }
 };

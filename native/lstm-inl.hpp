@@ -9,9 +9,9 @@ namespace hiddenstate::HS_ISA {
 template <class T>
 void lstm_forward(const GateTile<T> &tile) {
     const Index H = tile.hidden;
-    for_each_block<4>(tile, [H](const StepRow<T> &row, const T *sums, Index unit, Index units) {
-        const Vec<T> i = sigmoid<T>(load(sums)), f = sigmoid<T>(load(sums + lanes<T>));
-        const Vec<T> g = tanh<T>(load(sums + 2 * lanes<T>)), o = sigmoid<T>(load(sums + 3 * lanes<T>));
+    for_each_block<4>(tile, [H](const StepRow<T> &row, const T *sums, Index step, Index unit, Index units) {
+        const Vec<T> i = sigmoid<T>(load(sums)), f = sigmoid<T>(load(sums + step));
+        const Vec<T> g = tanh<T>(load(sums + 2 * step)), o = sigmoid<T>(load(sums + 3 * step));
         const Vec<T> c = fma(f, load(row.c + unit), i * g);
         store(row.c_out + unit, c);
         store_part(row.out + unit, o * tanh<T>(c), units);

@@ -23,8 +23,9 @@ T *allocate_zeros(Index count) {
 
 // `start` is zero, `data` not initialised: mostly what a matrix with this key held before.
 template <class T>
-Matrix<T> empty_matrix(Index depth, Index columns, Index vectors, const void *key) {
-    Matrix<T> m{nullptr, nullptr, depth, columns, vectors};
+Matrix<T> empty_matrix(Index depth, Index columns, Index vectors, bool evenly, const void *key) {
+    Matrix<T> m{nullptr, nullptr, depth, columns, 0, 0, 0, 0};
+    cut_panels(m, vectors, evenly);
     const Index padded = round_up(columns, lanes<T>);
     m.start = allocate_zeros<T>(padded);
     m.data = allocate<T>(padded * depth, key);
@@ -40,7 +41,7 @@ void release(Matrix<T> &m) {
 // Vector `v` of panel `p` and its row k = 0; the next row lies panel_width behind.
 template <class T>
 T *vector_of(const Matrix<T> &m, Index p, Index v) {
-    return m.data + p * m.vectors * lanes<T> * m.depth + v * lanes<T>;
+    return panel_data(m, p) + v * lanes<T>;
 }
 template <class T>
 Index panel_width(const Matrix<T> &m, Index p) {
@@ -56,8 +57,8 @@ void for_each_panel(const Matrix<T> &m, Visit visit) {
         Index panels;
         int members;
     };
-    Team team(threads_for(double(m.depth) * double(m.columns), weights_per_thread, int(panel_count(m))));
-    Job job{visit, panel_count(m), team.size};
+    Team team(threads_for(double(m.depth) * double(m.columns), weights_per_thread, int(m.panels)));
+    Job job{visit, m.panels, team.size};
     team.run(
         [](void *context, int member) {
             const Job &job = *static_cast<const Job *>(context);
@@ -93,7 +94,7 @@ void pack_columns(Matrix<T> &m, Source source) {
         for (Index v = 0; v < vectors_in_panel(m, p); ++v) {
             const T *rows[lanes<T>];
             for (Index lane = 0; lane < lanes<T>; ++lane) {
-                const Index column = (p * m.vectors + v) * lanes<T> + lane;
+                const Index column = (vectors_before(m, p) + v) * lanes<T> + lane;
                 rows[lane] = column < m.columns ? source(column) : nullptr;
             }
             T *to = vector_of(m, p, v);
@@ -112,9 +113,9 @@ void pack_columns(Matrix<T> &m, Source source) {
 // Rows `depths` become value(k, column, count): a vector of elements column..column+count.
 template <class T, class Value>
 void pack_values(Matrix<T> &m, Range depths, Value value) {
-    for (Index p = 0; p < panel_count(m); ++p) {
-        const Index first = p * m.vectors * lanes<T>, vectors = vectors_in_panel(m, p);
-        T *to = m.data + first * m.depth + depths.first * vectors * lanes<T>;
+    for (Index p = 0; p < m.panels; ++p) {
+        const Index first = vectors_before(m, p) * lanes<T>, vectors = vectors_in_panel(m, p);
+        T *to = panel_data(m, p) + depths.first * vectors * lanes<T>;
         for (Index k = depths.first; k < depths.last; ++k, to += vectors * lanes<T>)
             for (Index v = 0; v < vectors; ++v) {
                 const Index column = first + v * lanes<T>;
@@ -127,7 +128,7 @@ void pack_values(Matrix<T> &m, Range depths, Value value) {
 template <class T, class Source>
 void pack_rows(Matrix<T> &m, Source source) {
     for_each_panel(m, [&m, source](Index p) {
-        const Index first = p * m.vectors * lanes<T>, width = panel_width(m, p);
+        const Index first = vectors_before(m, p) * lanes<T>, width = panel_width(m, p);
         T *to = vector_of(m, p, 0);
         for (Index k = 0; k < m.depth; ++k, to += width) {
             const T *from = source(k) + first;
@@ -137,39 +138,42 @@ void pack_rows(Matrix<T> &m, Source source) {
     });
 }
 
-// Gates of one block of units side by side: columns [block][gate][lane] of the given gates.
+// Gates of one block of units side by side: columns [block][gate][unit] of the given gates.
+template <class T>
 struct GateColumns {
     const int *gates;
     Index count, hidden;
 
-    template <class T>
-    Index padded() const {
-        return round_up(hidden, lanes<T>) * count;
+    Index columns() const {
+        const Index blocks = ceil_div(hidden, lanes<T>);
+        return (blocks - 1) * count * lanes<T> + count * last_step<T>(hidden, count);
     }
     // Row of the stacked weights that column c comes from; -1 for padding.
-    template <class T>
     Index row(Index c) const {
-        const Index unit = c / (lanes<T> * count) * lanes<T> + c % lanes<T>;
-        return unit < hidden ? gates[c / lanes<T> % count] * hidden + unit : -1;
+        const Index width = lanes<T> * count, last = (ceil_div(hidden, lanes<T>) - 1) * width;
+        const Index block = c < last ? c / width : last / width, in_block = c - block * width;
+        const Index step = c < last ? lanes<T> : last_step<T>(hidden, count);
+        const Index gate = in_block / step, unit = block * lanes<T> + in_block % step;
+        return gate < count && unit < hidden ? gates[gate] * hidden + unit : -1;
     }
 };
 
 template <class T>
-Matrix<T> pack_gates(const T *weight, Index depth, const GateColumns &columns) {
-    const Index together = columns.count == 3 ? 3 : 4;
-    Matrix<T> m = empty_matrix<T>(depth, columns.padded<T>(), together, weight);
+Matrix<T> pack_gates(const T *weight, Index depth, const GateColumns<T> &columns) {
+    const Index together = columns.count == 3 ? 3 : 4;  // a block's gates stay in one panel
+    Matrix<T> m = empty_matrix<T>(depth, columns.columns(), together, columns.count == 1, weight);
     pack_columns(m, [&](Index c) {
-        const Index row = columns.row<T>(c);
+        const Index row = columns.row(c);
         return row < 0 ? nullptr : weight + row * depth;
     });
     return m;
 }
 
 template <class T>
-void add_bias(T *start, const T *bias, const GateColumns &columns) {
+void add_bias(T *start, const T *bias, const GateColumns<T> &columns) {
     if (!bias) return;
-    for (Index c = 0; c < columns.padded<T>(); ++c) {
-        const Index row = columns.row<T>(c);
+    for (Index c = 0; c < columns.columns(); ++c) {
+        const Index row = columns.row(c);
         if (row >= 0) start[c] += bias[row];
     }
 }

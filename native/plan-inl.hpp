@@ -7,7 +7,7 @@ namespace hiddenstate::HS_ISA {
 
 template <class T>
 void pack_phase(Matrix<T> &x, Matrix<T> &h, const Weights<T> &w, const Phase &phase) {
-    const GateColumns from_x{phase.x_gates, phase.count, w.hidden}, from_h{phase.h_gates, phase.count, w.hidden};
+    const GateColumns<T> from_x{phase.x_gates, phase.count, w.hidden}, from_h{phase.h_gates, phase.count, w.hidden};
     const Index out = w.proj ? w.proj : w.hidden;
     x = pack_gates(w.weight_ih, w.inputs, from_x);
     h = pack_gates(w.weight_hh, out, from_h);
@@ -15,8 +15,8 @@ void pack_phase(Matrix<T> &x, Matrix<T> &h, const Weights<T> &w, const Phase &ph
     if (w.cell != Cell::gru) return add_bias(x.start, w.bias_hh, from_x);
     // Reset-after GRU: b_hn stays inside the reset gate's reach, with the product with h.
     const Index H = w.hidden;
-    for (Index c = 0; w.bias_hh && c < from_x.padded<T>(); ++c) {
-        const Index row = from_x.row<T>(c);
+    for (Index c = 0; w.bias_hh && c < from_x.columns(); ++c) {
+        const Index row = from_x.row(c);
         if (row >= 0 && row < 2 * H) x.start[c] += w.bias_hh[row];
     }
 }
@@ -24,7 +24,7 @@ void pack_phase(Matrix<T> &x, Matrix<T> &h, const Weights<T> &w, const Phase &ph
 template <class T>
 Matrix<T> pack_weight_rows(const T *weight, Index depth, Index columns, Index first, Index rotate) {
     const void *key = reinterpret_cast<const char *>(weight) + 1;  // not that of the same weights by columns
-    Matrix<T> m = empty_matrix<T>(depth, columns, most_vectors, key);
+    Matrix<T> m = empty_matrix<T>(depth, columns, most_vectors, true, key);
     pack_rows(m, [&](Index k) { return weight + (first + (k + rotate) % depth) * columns; });
     return m;
 }
@@ -62,7 +62,7 @@ Plan<T> *pack_plan(const Weights<T> &w) {
         pack_phase(plan->x1, plan->h1, w, cell.phase[0]);
         if (cell.phases == 2) pack_phase(plan->x2, plan->h2, w, cell.phase[1]);
         if (w.proj) {
-            plan->project = empty_matrix<T>(w.hidden, w.proj, most_vectors, w.weight_hr);
+            plan->project = empty_matrix<T>(w.hidden, w.proj, most_vectors, true, w.weight_hr);
             pack_columns(plan->project, [&w](Index c) { return w.weight_hr + c * w.hidden; });
         }
         plan->hidden_bias = allocate_zeros<T>(round_up(w.hidden, lanes<T>));
@@ -82,7 +82,7 @@ Plan<T> *pack_linear(const T *weight, const T *bias, Index outputs, Index inputs
     plan->inputs = inputs;
     plan->out = outputs;
     try {
-        plan->linear = empty_matrix<T>(inputs, outputs, most_vectors, weight);
+        plan->linear = empty_matrix<T>(inputs, outputs, most_vectors, true, weight);
     } catch (...) {
         release_plan(plan);
         throw;

@@ -84,8 +84,11 @@ constexpr int panels_that_fit(int rows, int vectors) {
 template <class T, int Rows, int Vectors>
 void tile_panels(const TileCall<T> &call, int panels) {
     constexpr int fit = panels_that_fit(Rows, Vectors);
-    if constexpr (fit > 1) {
+    if constexpr (fit > 2) {
         if (panels == fit) return tile<T, Rows, Vectors, fit>(call);
+    }
+    if constexpr (fit > 1) {
+        if (panels == 2) return tile<T, Rows, Vectors, 2>(call);
     }
     tile<T, Rows, Vectors, 1>(call);
 }
@@ -135,19 +138,38 @@ void run_tile(const TileCall<T> &call, int rows, Index vectors, int panels) {
     }
 }
 
+// Cuts the columns into panels of `vectors` vectors and one with the rest; or, `evenly`, into as many panels whose
+// widths differ by one at most: narrow panels keep the processor less busy.
 template <class T>
-Index panel_count(const Matrix<T> &m) {
-    return ceil_div(m.columns, m.vectors * lanes<T>);
+void cut_panels(Matrix<T> &m, Index vectors, bool evenly) {
+    const Index all = ceil_div(m.columns, lanes<T>), full = all / vectors;
+    m.panels = ceil_div(all, vectors);
+    if (evenly && m.panels) {
+        m.narrow = all / m.panels;
+        m.wide = all % m.panels;
+        m.vectors = m.narrow + 1;
+        if (m.wide == 0) m.wide = m.panels, m.vectors = m.narrow;
+    } else {
+        m.wide = full;
+        m.vectors = vectors;
+        m.narrow = all - full * vectors;
+    }
 }
 
 template <class T>
 Index vectors_in_panel(const Matrix<T> &m, Index panel) {
-    return smaller(m.vectors, ceil_div(m.columns, lanes<T>) - panel * m.vectors);
+    return panel < m.wide ? m.vectors : m.narrow;
+}
+
+// Vectors before a panel.
+template <class T>
+Index vectors_before(const Matrix<T> &m, Index panel) {
+    return panel <= m.wide ? panel * m.vectors : m.wide * m.vectors + (panel - m.wide) * m.narrow;
 }
 
 template <class T>
-const T *panel_data(const Matrix<T> &m, Index panel) {
-    return m.data + panel * m.vectors * lanes<T> * m.depth;
+T *panel_data(const Matrix<T> &m, Index panel) {
+    return m.data + vectors_before(m, panel) * lanes<T> * m.depth;
 }
 
 struct Range {
@@ -159,22 +181,33 @@ inline Range share(Index count, int members, int member) {
     return {count * member / members, count * (member + 1) / members};
 }
 
+// Whether the next `together` panels exist and have the same width.
+template <class T>
+bool alike(const Matrix<T> &m, Range panels, int together, bool backwards) {
+    if (together > panels.last - panels.first) return false;
+    const Index first = backwards ? panels.last - together : panels.first;
+    return vectors_in_panel(m, first) == vectors_in_panel(m, first + together - 1);
+}
+
 // Calls visit(first row, rows, panel, panels) over all tiles of `rows` rows and the given panels: panels outside (one
 // panel stays in the cache while the rows pass), rows inside, cut as evenly as possible. Going backwards over the
 // panels at every other step meets those first that the cache still holds.
 template <class T, class Visit>
 void for_each_tile(const Matrix<T> &m, Index rows, Range panels, bool backwards, Visit visit) {
-    for (Index done = 0, count = panels.last - panels.first; done < count;) {
-        int together = rows == 1 || rows == 2 ? panels_that_fit(int(rows), int(m.vectors)) : 1;
-        const Index start = backwards ? panels.last - done - together : panels.first + done;
-        if (done + together > count || vectors_in_panel(m, start + together - 1) != m.vectors) together = 1;
-        const Index p = backwards ? panels.last - done - together : panels.first + done;
-        const Index tiles = ceil_div(rows, rows_that_fit(vectors_in_panel(m, p)));
+    for (Range left = panels; left.first < left.last;) {
+        const Index vectors = vectors_in_panel(m, backwards ? left.last - 1 : left.first);
+        int together = rows == 1 || rows == 2 ? panels_that_fit(int(rows), int(vectors)) : 1;
+        while (together > 1 && !alike(m, left, together, backwards)) together /= 2;
+        const Index p = backwards ? left.last - together : left.first;
+        const Index tiles = ceil_div(rows, rows_that_fit(vectors));
         for (Index t = 0; t < tiles; ++t) {
             const Index first = rows * t / tiles;
             visit(first, int(rows * (t + 1) / tiles - first), p, together);
         }
-        done += together;
+        if (backwards)
+            left.last = p;
+        else
+            left.first = p + together;
     }
 }
 
@@ -185,8 +218,9 @@ struct Product {
     const T *const *a;
     Index a_step;
     T *const *out;
-    Index out_panel;  // distance of two panels in a row of out; 0: columns are contiguous and end at matrix.columns
     bool accumulate;  // start from what out holds instead of matrix.start
+    bool whole;       // rows of out have room for whole vectors; otherwise they end at matrix.columns
+    Index gap;        // numbers between two panels in a row of out, with `whole`
 };
 
 template <class T>
@@ -195,15 +229,15 @@ void multiply_tail(const Product<T> &product, const Matrix<T> &m, TileCall<T> ca
 // out = start + a * matrix, for the given panels.
 template <class T>
 void multiply(const Product<T> &product, const Matrix<T> &m, Range panels) {
-    const Index width = m.vectors * lanes<T>;
-    const Index out_panel = product.out_panel ? product.out_panel : width;
     for_each_tile(m, product.rows, panels, false, [&](Index first, int rows, Index panel, int together) {
         const T *a[most_rows], *start[most_rows];
         T *out[most_rows];
+        const Index vectors = vectors_in_panel(m, panel), width = vectors * lanes<T>;
+        const Index column = vectors_before(m, panel) * lanes<T>, out_step = width + product.gap;
         for (int r = 0; r < rows; ++r) {
             a[r] = product.a[first + r];
-            out[r] = product.out[first + r] + panel * out_panel;
-            start[r] = product.accumulate ? out[r] : m.start + panel * width;
+            out[r] = product.out[first + r] + column + panel * product.gap;
+            start[r] = product.accumulate ? out[r] : m.start + column;
         }
         TileCall<T> call{m.depth,
                          a,
@@ -211,12 +245,10 @@ void multiply(const Product<T> &product, const Matrix<T> &m, Range panels) {
                          panel_data(m, panel),
                          width * m.depth,
                          start,
-                         product.accumulate ? out_panel : width,
+                         product.accumulate ? out_step : width,
                          out,
-                         out_panel};
-        const Index vectors = vectors_in_panel(m, panel);
-        if (product.out_panel || (panel + together) * width <= m.columns)
-            return run_tile(call, rows, vectors, together);
+                         out_step};
+        if (product.whole || column + together * width <= m.columns) return run_tile(call, rows, vectors, together);
         // The last panel ends inside a vector; those before it in the tile are whole.
         for (; together > 1; --together, ++panel) {
             run_tile(call, rows, vectors, 1);
@@ -231,7 +263,7 @@ void multiply(const Product<T> &product, const Matrix<T> &m, Range panels) {
 template <class T>
 void multiply_tail(const Product<T> &product, const Matrix<T> &m, TileCall<T> call, Index first, int rows,
                    Index panel) {
-    const Index vectors = vectors_in_panel(m, panel), column = panel * m.vectors * lanes<T>;
+    const Index vectors = vectors_in_panel(m, panel), column = vectors_before(m, panel) * lanes<T>;
     const Index left = m.columns - column;
     alignas(64) T buffer[most_rows][most_vectors * lanes<T>];
     const T *start[most_rows];

@@ -7,7 +7,7 @@ namespace hiddenstate::HS_ISA {
 
 template <class T, bool Tanh>
 void rnn_forward(const GateTile<T> &tile) {
-    for_each_block<1>(tile, [](const StepRow<T> &row, const T *sums, Index unit, Index units) {
+    for_each_block<1>(tile, [](const StepRow<T> &row, const T *sums, Index, Index unit, Index units) {
         const Vec<T> sum = load(sums);
         const Vec<T> h = Tanh ? tanh<T>(sum) : (sum < T(0) ? Vec<T>{} : sum);  // NaN passes
         store_part(row.out + unit, h, units);

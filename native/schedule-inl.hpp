@@ -106,7 +106,7 @@ struct Division {
     }
     template <class T>
     Range panels(const Matrix<T> &m, int member) const {
-        return by_rows || ahead ? Range{0, panel_count(m)} : share(panel_count(m), members, member);
+        return by_rows || ahead ? Range{0, m.panels} : share(m.panels, members, member);
     }
 };
 

@@ -19,8 +19,9 @@ namespace hiddenstate {
 namespace {
 
 constexpr int most_threads = 128;
-constexpr int spins_before_sleep = 10000;  // 100 to 400 microseconds: what Python needs between two calls
-constexpr int spins_before_yield = 4000;
+constexpr int spins_before_sleep = 8000;  // 100 to 400 microseconds: what Python needs between two calls
+constexpr int spins_before_yield = 400;   // then every so many spins: another thread, perhaps of this
+constexpr int spins_between_yields = 16;  // very team, may have been put on the same processor
 
 std::atomic<int> thread_limit{1};
 
@@ -32,15 +33,38 @@ void relax() {
 #endif
 }
 
-// Waits until ready() holds: briefly by spinning, then by giving the processor to others.
+void spin(int spins) {
+    if (spins < spins_before_yield || spins % spins_between_yields)
+        relax();
+    else
+        sched_yield();
+}
+
+// The processor this thread runs on; -1 where the system does not say.
+int this_processor() {
+#if defined(__linux__)
+    return sched_getcpu();
+#else
+    return -1;
+#endif
+}
+
+// Moves the calling thread to another processor than `taken`, if it may use one, and leaves its choice as it was: on a
+// busy machine the system puts a woken thread beside the one that woke it, and takes long to see that both work.
+void leave_processor([[maybe_unused]] int taken) {
+#if defined(__linux__)
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+    cpu_set_t others = allowed;
+    CPU_CLR(taken, &others);
+    if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof others, &others) != 0) return;
+    sched_setaffinity(0, sizeof allowed, &allowed);
+#endif
+}
+
 template <class Ready>
 void spin_until(Ready ready) {
-    for (int spins = 0; !ready(); ++spins) {
-        if (spins < spins_before_yield)
-            relax();
-        else
-            sched_yield();
-    }
+    for (int spins = 0; !ready(); spins = spins < spins_before_sleep ? spins + 1 : spins_before_yield) spin(spins);
 }
 
 }  // namespace
@@ -59,6 +83,7 @@ struct Team::Pool {
     std::atomic<int> running{0};   // workers that have not finished the job
     void (*work)(void *, int) = nullptr;
     void *context = nullptr;
+    int processor = -1;               // of the caller
     std::atomic<int> arrived{0};      // at the barrier
     std::atomic<unsigned> passed{0};  // barriers passed
 
@@ -97,10 +122,12 @@ void Team::Pool::grow(int wanted) {
 
 void Team::Pool::serve(int member, unsigned seen) {
     for (;;) {
-        for (int spins = 0; spins < spins_before_sleep && job.load(std::memory_order_acquire) == seen; ++spins) relax();
+        for (int spins = 0; spins < spins_before_sleep && job.load(std::memory_order_acquire) == seen; ++spins)
+            spin(spins);
         job.wait(seen, std::memory_order_acquire);
         seen = job.load(std::memory_order_acquire);
         if (member >= int(seen % 256)) continue;  // not in this team: work and context may already be another job's
+        if (processor >= 0 && this_processor() == processor) leave_processor(processor);
         {
             FlushDenormals flush;
             work(context, member);
@@ -128,6 +155,7 @@ void Team::run(void (*work)(void *, int), void *context) {
     if (size == 1) return work(context, 0);
     pool_->work = work;
     pool_->context = context;
+    pool_->processor = this_processor();
     pool_->running.store(size - 1, std::memory_order_relaxed);
     const unsigned number = pool_->job.load(std::memory_order_relaxed) / 256 + 1;
     pool_->job.store(number * 256 + unsigned(size), std::memory_order_release);

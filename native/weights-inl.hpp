@@ -107,8 +107,8 @@ class WeightGradients {
             Matrix<T> input = product->input;
             input.depth = rows;
             multiply(Product<T>{mine.last - mine.first, product->columns + mine.first, product->d_row,
-                                product->rows + mine.first, 0, true},
-                     input, {0, panel_count(input)});
+                                product->rows + mine.first, true, false, 0},
+                     input, {0, input.panels});
         }
         const Range mine = share(ceil_div(layer_.cell.slots * layer_.plan.hidden, lanes<T>), members, member);
         if (g_.dbias_ih || g_.dbias_hh) add_columns<false>(sums_, rows, mine);
@@ -128,7 +128,7 @@ class WeightGradients {
                 out[r] = g_.dx + chunk_.pairs[first + r].at * layer_.plan.inputs;
             }
             const Matrix<T> &m = layer_.plan.back_x;
-            multiply(Product<T>{some, a, 1, out, 0, false}, m, {0, panel_count(m)});
+            multiply(Product<T>{some, a, 1, out, false, false, 0}, m, {0, m.panels});
         }
     }
 
@@ -153,7 +153,8 @@ class WeightGradients {
         const Index padded = round_up(width, lanes<T>);
         T *start = take<T>(scratch, padded);
         fill(start, padded, T(0));
-        product.input = {take<T>(scratch, padded * chunk_.capacity), start, chunk_.capacity, width, most_vectors};
+        product.input = {take<T>(scratch, padded * chunk_.capacity), start, chunk_.capacity, width, 0, 0, 0, 0};
+        cut_panels(product.input, most_vectors, true);
         product.count = count;
         product.columns = take<const T *>(scratch, count);
         product.rows = take<T *>(scratch, count);
