@@ -92,16 +92,16 @@ class BackwardPass {
                 place_rows(member, number, s, first, last, alive);
                 retreat(member, number, s, alive);
             }
-            team_.wait();
+            team_.wait(number);
             const Index rows = schedule_.offset[last] - schedule_.offset[first];
             const Range kept = share(schedule_.active[first], size, number);
             copy(next_ + kept.first * chunk_.d_row, chunk_.d + kept.first * chunk_.d_row,
                  (kept.last - kept.first) * chunk_.d_row);
             weights_.gather(rows, share(rows, size, number));
-            team_.wait();
+            team_.wait(number);
             weights_.accumulate(rows, number, size);
             weights_.input_gradients(share(rows, size, number));
-            team_.wait();
+            team_.wait(number);
             last = first;
         }
         finish(member, number);
@@ -114,7 +114,7 @@ class BackwardPass {
         const Range panels = division_.panels(plan_.back_h, number);
         product(plan_.back_h, {0, going_on}, member.step, panels, maths, &BackRow<T>::after);
         product(no_depth(plan_.back_h), {going_on, alive}, member.step, panels, maths, &BackRow<T>::after);
-        if (!division_.by_rows) team_.wait();
+        if (!division_.by_rows) team_.wait(number);
         if (!second) return;
         const Matrix<T> &m = plan_.proj ? plan_.back_proj : plan_.back_n;
         for (Index p = 0; p < alive; ++p) {
@@ -122,7 +122,7 @@ class BackwardPass {
             row.after = plan_.proj ? row.d_out : row.d + 2 * plan_.hidden;
         }
         product(m, {0, alive}, member.step, division_.panels(m, number), second, &BackRow<T>::after);
-        if (!division_.by_rows) team_.wait();
+        if (!division_.by_rows) team_.wait(number);
     }
 
     static Matrix<T> no_depth(Matrix<T> m) {
@@ -255,7 +255,7 @@ class BackwardPass {
         if (g_.dh0)
             product(plan_.back_h, {0, alive}, member.step, division_.panels(plan_.back_h, number), back_to_start<T>,
                     &BackRow<T>::after);
-        team_.wait();
+        team_.wait(number);
         for (Index p = 0; g_.dc0 && p < alive && (division_.by_rows || number == 0); ++p)
             copy(member.step[p].dc_step, member.step[p].carry_c, H);
         if (number > 0) return;
@@ -298,8 +298,8 @@ void backward(const Backward<T> &call) {
     const Schedule schedule = make_schedule(scratch, f.steps, f.batch, f.lengths, f.reverse);
     const Plan<T> &plan = *f.plan;
     const Index gates = kernel_of<T>(plan.cell, plan.proj > 0).gates, pairs = schedule.offset[schedule.steps];
-    const Division wanted =
-        divide(2 * step_operations(plan, gates, pairs), step_operations(plan, gates, f.batch), f.batch, f.threads);
+    const int sharing = threads_for(step_operations(plan, gates, f.batch), backward_step_per_thread, f.threads);
+    const Division wanted = divide(2 * step_operations(plan, gates, pairs), f.batch, f.threads, sharing);
     Team team(wanted.members);
     const Division division{team.size, wanted.by_rows};
     BackwardPass<T>(call, schedule, division, team, scratch).run();

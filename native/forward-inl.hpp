@@ -98,7 +98,7 @@ class ForwardPass {
         Range steps{0, chunk_end(member, 0)};
         multiply_chunk(member, number, steps, share(pairs_in(member, steps), division_.members, number), now);
         while (steps.first < schedule_.steps) {
-            team_.wait();
+            team_.wait(number);
             const Range following{steps.last, chunk_end(member, steps.last)};
             if (number == 0)
                 take_steps(member, number, steps, now);
@@ -131,11 +131,11 @@ class ForwardPass {
     void advance(const ForwardMember<T> &member, int number, Index alive, bool backwards) {
         for (int phase = 0; phase < layer_.cell.phases; ++phase) {
             layer_.gates(phase, alive, member.step, division_.panels(layer_.h_matrix(phase), number), backwards);
-            if (by_units()) team_.wait();
+            if (by_units()) team_.wait(number);
         }
         if (!plan_.proj) return;
         layer_.project(alive, member.step, member.h, division_.panels(plan_.project, number));
-        if (by_units()) team_.wait();
+        if (by_units()) team_.wait(number);
     }
 
     bool by_units() const { return !division_.by_rows && !division_.ahead; }
@@ -230,7 +230,9 @@ Division divide_forward(const Forward<T> &call, Index pairs) {
     const Plan<T> &plan = *call.plan;
     const Index gates = kernel_of<T>(plan.cell, plan.proj > 0).gates;
     const double work = step_operations(plan, gates, pairs);
-    const Division cut = divide(work, step_operations(plan, gates, call.batch), call.batch, call.threads);
+    const int sharing =
+        threads_for(step_operations(plan, gates, call.batch), forward_step_per_thread, int(plan.h1.panels));
+    const Division cut = divide(work, call.batch, call.threads, sharing);
     const int threads = threads_for(work, work_per_thread, call.threads);
     if (cut.members > 1 || threads == 1 || 4 * plan.inputs < plan.out) return cut;
     const int wanted = 1 + int(smaller(ceil_div(plan.inputs, 2 * plan.out), threads));
@@ -245,94 +247,6 @@ void forward(const Forward<T> &call) {
     Team team(wanted.members);
     const Division division{team.size, wanted.by_rows, wanted.ahead && team.size > 1};
     ForwardPass<T>(call, schedule, division, team, scratch).run();
-}
-
-// One step of a batch: what forward does with T = 1, without the machinery of time.
-template <class T>
-class Step {
- public:
-    Step(const Plan<T> &plan, Index batch, const T *x, const T *h, const T *c, T *h_out, T *c_out)
-        : plan_(plan), layer_(plan), batch_(batch), x_(x), h_(h), c_(c), h_out_(h_out), c_out_(c_out) {}
-
-    void run(int threads) {
-        const double work = step_operations(plan_, layer_.cell.gates, batch_);
-        const int wanted = batch_ < 2 * rows_per_thread ? 1 : threads_for(work, work_per_thread, threads);
-        Team team(wanted);
-        members_ = team.size;
-        team.run([](void *self, int member) { static_cast<const Step *>(self)->work(member); }, this);
-    }
-
- private:
-    static constexpr Index group = 32;  // rows at a time: their products with x stay in the first cache
-
-    void work(int member) const {
-        Scratch scratch;
-        const Range mine = share(batch_, members_, member);
-        const Index most = smaller(group, mine.last - mine.first), width = layer_.padded_hidden();
-        T *products = take<T>(scratch, most * layer_.x_width()), *states = take<T>(scratch, most * width);
-        T *updates = take<T>(scratch, most * width), *cells = take<T>(scratch, most * width);
-        const Index zeros = larger(plan_.out, width);
-        const T *none = h_ ? nullptr : take<T>(scratch, zeros);
-        if (none) fill(const_cast<T *>(none), zeros, T(0));
-        for (Index first = mine.first; first < mine.last; first += group) {
-            const Index rows = smaller(group, mine.last - first);
-            StepRow<T> row[group];
-            for (Index r = 0; r < rows; ++r) {
-                const Index b = first + r;
-                T *cell = cells + r * width, *state = states + r * width;
-                place_cell(cell, b);
-                row[r] = {h_ ? h_ + b * plan_.out : none,
-                          cell,
-                          products + r * layer_.x_width(),
-                          plan_.proj ? state : h_out_ + b * plan_.out,
-                          cell,
-                          nullptr,
-                          state,
-                          updates + r * width};
-            }
-            advance(row, first, rows, products);
-        }
-    }
-
-    // The cell's state before the step, padded to whole vectors.
-    void place_cell(T *cell, Index b) const {
-        const Index H = plan_.hidden, padding = layer_.padded_hidden() - H;
-        if (plan_.cell != Cell::lstm) return;
-        if (c_)
-            copy(cell, c_ + b * H, H);
-        else
-            fill(cell, H, T(0));
-        fill(cell + H, padding, T(0));
-    }
-
-    void advance(const StepRow<T> *row, Index first, Index rows, T *products) const {
-        const T *inputs[group];
-        T *out[group];
-        for (Index r = 0; r < rows; ++r) inputs[r] = x_ + (first + r) * plan_.inputs;
-        for (int phase = 0; phase < layer_.cell.phases; ++phase) {
-            for (Index r = 0; r < rows; ++r) out[r] = products + r * layer_.x_width() + layer_.x_region(phase);
-            layer_.multiply_x(phase, rows, inputs, out, {0, layer_.x_matrix(phase).panels});
-            layer_.gates(phase, rows, row, {0, layer_.h_matrix(phase).panels});
-        }
-        if (plan_.proj) {
-            for (Index r = 0; r < rows; ++r) out[r] = h_out_ + (first + r) * plan_.out;
-            layer_.project(rows, row, out, {0, plan_.project.panels});
-        }
-        for (Index r = 0; c_out_ && r < rows; ++r)
-            copy(c_out_ + (first + r) * plan_.hidden, row[r].c_out, plan_.hidden);
-    }
-
-    const Plan<T> &plan_;
-    const Layer<T> layer_;
-    const Index batch_;
-    const T *x_, *h_, *c_;
-    T *h_out_, *c_out_;
-    int members_ = 1;
-};
-
-template <class T>
-void step(const Plan<T> &plan, Index batch, const T *x, const T *h, const T *c, T *h_out, T *c_out, int threads) {
-    Step<T>(plan, batch, x, h, c, h_out, c_out).run(threads);
 }
 
 }  // namespace hiddenstate::HS_ISA

@@ -5,6 +5,7 @@
 #include "forward-inl.hpp"
 #include "linear-inl.hpp"
 #include "plan-inl.hpp"
+#include "step-inl.hpp"
 
 namespace hiddenstate::HS_ISA {
 

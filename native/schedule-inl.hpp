@@ -111,8 +111,8 @@ struct Division {
 };
 
 // Below these a second thread costs more than it brings: floating-point operations of the whole call, and of one step
-// between two barriers.
-constexpr double work_per_thread = 1.5e6, step_work_per_thread = 2e5;
+// between two barriers. Backward, members that have no units of a step still share the weight gradients.
+constexpr double work_per_thread = 1.5e6, forward_step_per_thread = 3e4, backward_step_per_thread = 2e4;
 constexpr Index rows_per_thread = 4;
 
 inline int threads_for(double work, double work_each, int limit) {
@@ -120,12 +120,12 @@ inline int threads_for(double work, double work_each, int limit) {
     return count < 1 ? 1 : count < limit ? int(count) : limit;
 }
 
-// `work`: operations of the call; `step_work`: of one full step.
-inline Division divide(double work, double step_work, Index batch, int limit) {
+// `work`: operations of the call; `step_members`: as many as may share one full step.
+inline Division divide(double work, Index batch, int limit, int step_members) {
     const int threads = threads_for(work, work_per_thread, limit);
     if (threads <= 1) return {1, true};
     if (batch >= rows_per_thread * threads) return {threads, true};
-    return {threads_for(step_work, step_work_per_thread, threads), false};
+    return {threads < step_members ? threads : step_members, false};
 }
 
 }  // namespace hiddenstate::HS_ISA

@@ -4,6 +4,8 @@
 #include <sched.h>
 
 #include <atomic>
+#include <chrono>
+#include <cstdint>
 #include <mutex>
 #include <system_error>
 #include <thread>
@@ -19,11 +21,18 @@ namespace hiddenstate {
 namespace {
 
 constexpr int most_threads = 128;
-constexpr int spins_before_sleep = 8000;  // 100 to 400 microseconds: what Python needs between two calls
-constexpr int spins_before_yield = 400;   // then every so many spins: another thread, perhaps of this
-constexpr int spins_between_yields = 16;  // very team, may have been put on the same processor
+constexpr int spins_before_sleep = 10000;  // 100 to 400 microseconds: what Python needs between two calls
+constexpr int spins_after_brief = 2000;    // 50 to 100 microseconds
+constexpr int spins_before_yield = 4000;
+constexpr int spins_for_start = 400;  // where a worker has not begun, perhaps because it waits for this processor
+constexpr std::int64_t pause_between_brief = 50000;  // nanoseconds; after a longer one sleepers are left alone
 
 std::atomic<int> thread_limit{1};
+
+std::int64_t nanoseconds() {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+        .count();
+}
 
 void relax() {
 #if defined(__x86_64__)
@@ -31,13 +40,6 @@ void relax() {
 #elif defined(__aarch64__)
     asm volatile("yield");
 #endif
-}
-
-void spin(int spins) {
-    if (spins < spins_before_yield || spins % spins_between_yields)
-        relax();
-    else
-        sched_yield();
 }
 
 // The processor this thread runs on; -1 where the system does not say.
@@ -62,9 +64,16 @@ void leave_processor([[maybe_unused]] int taken) {
 #endif
 }
 
-template <class Ready>
-void spin_until(Ready ready) {
-    for (int spins = 0; !ready(); spins = spins < spins_before_sleep ? spins + 1 : spins_before_yield) spin(spins);
+// Waits until ready() holds: by spinning, and in the end by giving the processor to others. Not earlier than needed: on
+// a busy machine others keep it for milliseconds.
+template <class Ready, class Patience>
+void spin_until(Ready ready, Patience patience) {
+    for (int spins = 0; !ready(); ++spins) {
+        if (spins < patience())
+            relax();
+        else
+            sched_yield();
+    }
 }
 
 }  // namespace
@@ -77,17 +86,27 @@ int get_num_threads() {
 }
 
 struct Team::Pool {
-    std::mutex taken;              // held by the call that uses the pool
-    int workers = 0;               // threads started; grows, never shrinks
-    std::atomic<unsigned> job{0};  // number of the job * 256 + size of its team: what sleepers watch
-    std::atomic<int> running{0};   // workers that have not finished the job
+    std::mutex taken;               // held by the call that uses the pool
+    int workers = 0;                // threads started; grows, never shrinks
+    std::atomic<unsigned> job{0};   // number of the job * 256 + size of its team: what sleepers watch
+    std::atomic<int> running{0};    // workers that have not finished the job
+    std::atomic<int> unstarted{0};  // and those that have not begun
     void (*work)(void *, int) = nullptr;
     void *context = nullptr;
-    int processor = -1;               // of the caller
-    std::atomic<int> arrived{0};      // at the barrier
-    std::atomic<unsigned> passed{0};  // barriers passed
+    int processor = -1;              // of the caller
+    std::atomic<int> awake{0};       // workers that look for a job
+    std::atomic<bool> brief{false};  // the last call was one
+    std::int64_t last_brief = 0;     // when it began
+    std::uint64_t jobs = 0;          // handed out so far
+    struct alignas(64) Arrival {
+        std::atomic<std::uint64_t> turn{0};  // job * 2^32 + barriers of the job that the member has reached
+    };
+    Arrival arrivals[most_threads];  // a line each: who arrives writes one line, and nobody else does
 
     void grow(int wanted);
+    bool ready_for_brief(int wanted);
+    void post(int size);
+    int patience() const { return unstarted.load(std::memory_order_relaxed) ? spins_for_start : spins_before_yield; }
     void serve(int member, unsigned seen);
 };
 
@@ -120,14 +139,36 @@ void Team::Pool::grow(int wanted) {
     }
 }
 
+// Whether enough workers are awake. If not, and brief calls follow each other closely, wakes them for the next one.
+bool Team::Pool::ready_for_brief(int wanted) {
+    const std::int64_t now = nanoseconds(), before = last_brief;
+    last_brief = now;
+    brief.store(true, std::memory_order_relaxed);
+    if (awake.load(std::memory_order_relaxed) >= wanted - 1) return true;
+    if (now - before < pause_between_brief) post(0);
+    return false;
+}
+
+// Hands what work and context say to members 1 to size - 1.
+void Team::Pool::post(int size) {
+    const unsigned number = job.load(std::memory_order_relaxed) / 256 + 1;
+    ++jobs;
+    job.store(number * 256 + unsigned(size), std::memory_order_release);
+    job.notify_all();
+}
+
 void Team::Pool::serve(int member, unsigned seen) {
+    awake.fetch_add(1, std::memory_order_relaxed);
     for (;;) {
-        for (int spins = 0; spins < spins_before_sleep && job.load(std::memory_order_acquire) == seen; ++spins)
-            spin(spins);
+        const int limit = brief.load(std::memory_order_relaxed) ? spins_after_brief : spins_before_sleep;
+        for (int spins = 0; spins < limit && job.load(std::memory_order_acquire) == seen; ++spins) relax();
+        awake.fetch_sub(1, std::memory_order_relaxed);
         job.wait(seen, std::memory_order_acquire);
+        awake.fetch_add(1, std::memory_order_relaxed);
         seen = job.load(std::memory_order_acquire);
         if (member >= int(seen % 256)) continue;  // not in this team: work and context may already be another job's
         if (processor >= 0 && this_processor() == processor) leave_processor(processor);
+        unstarted.fetch_sub(1, std::memory_order_relaxed);
         {
             FlushDenormals flush;
             work(context, member);
@@ -136,14 +177,19 @@ void Team::Pool::serve(int member, unsigned seen) {
     }
 }
 
-Team::Team(int wanted) : size(1), pool_(nullptr) {
+Team::Team(int wanted, bool brief) : size(1), pool_(nullptr) {
     if (wanted > get_num_threads()) wanted = get_num_threads();
     if (wanted <= 1) return;
     Pool *pool = PoolAccess::get();
     if (!pool->taken.try_lock()) return;
     pool_ = pool;
     pool->grow(wanted - 1);
-    size = wanted <= pool->workers + 1 ? wanted : pool->workers + 1;
+    if (wanted > pool->workers + 1) wanted = pool->workers + 1;
+    if (!brief)
+        pool->brief.store(false, std::memory_order_relaxed);
+    else if (!pool->ready_for_brief(wanted))
+        return;
+    size = wanted;
 }
 
 Team::~Team() {
@@ -157,24 +203,23 @@ void Team::run(void (*work)(void *, int), void *context) {
     pool_->context = context;
     pool_->processor = this_processor();
     pool_->running.store(size - 1, std::memory_order_relaxed);
-    const unsigned number = pool_->job.load(std::memory_order_relaxed) / 256 + 1;
-    pool_->job.store(number * 256 + unsigned(size), std::memory_order_release);
-    pool_->job.notify_all();
+    pool_->unstarted.store(size - 1, std::memory_order_relaxed);
+    pool_->post(size);
     work(context, 0);
     Pool &pool = *pool_;
-    spin_until([&pool] { return pool.running.load(std::memory_order_acquire) == 0; });
+    spin_until([&pool] { return pool.running.load(std::memory_order_acquire) == 0; },
+               [&pool] { return pool.patience(); });
 }
 
-void Team::wait() {
+void Team::wait(int member) {
     if (size == 1) return;
     Pool &pool = *pool_;
-    const unsigned turn = pool.passed.load(std::memory_order_relaxed);
-    if (pool.arrived.fetch_add(1, std::memory_order_acq_rel) == size - 1) {
-        pool.arrived.store(0, std::memory_order_relaxed);
-        pool.passed.store(turn + 1, std::memory_order_release);
-        return;
-    }
-    spin_until([&pool, turn] { return pool.passed.load(std::memory_order_acquire) != turn; });
+    const std::uint64_t before = pool.arrivals[member].turn.load(std::memory_order_relaxed), first = pool.jobs << 32;
+    const std::uint64_t turn = (before > first ? before : first) + 1;
+    pool.arrivals[member].turn.store(turn, std::memory_order_release);
+    for (int other = 0; other < size; ++other)
+        spin_until([&pool, other, turn] { return pool.arrivals[other].turn.load(std::memory_order_acquire) >= turn; },
+                   [&pool] { return pool.patience(); });
 }
 
 // The mode word: on x86 flush-to-zero and denormals-are-zero of MXCSR, on ARM flush-to-zero of FPCR.

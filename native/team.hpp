@@ -3,6 +3,9 @@
 // One call at a time owns the pool. A call that finds it taken (another Python thread is inside) runs on its own
 // thread alone; results do not depend on the number of threads, so nobody notices but the clock.
 // Idle workers spin for a moment and then sleep. After fork() the child starts a pool of its own on first use.
+//
+// A brief call (a few microseconds) cannot wait for sleepers: it takes the workers that are awake, and wakes the others
+// for the next call only when such calls follow each other without a pause.
 #pragma once
 
 namespace hiddenstate {
@@ -12,7 +15,7 @@ int get_num_threads();
 
 class Team {
  public:
-    explicit Team(int wanted);  // takes the pool when wanted > 1 and it is free
+    explicit Team(int wanted, bool brief = false);  // takes the pool when wanted > 1 and it is free
     ~Team();
     Team(const Team &) = delete;
     Team &operator=(const Team &) = delete;
@@ -21,8 +24,8 @@ class Team {
     // caller is member 0 and returns when all are done, with its floating-point mode as before. work must not throw.
     void run(void (*work)(void *context, int member), void *context);
 
-    // Barrier: called by every member inside run.
-    void wait();
+    // Barrier: called by every member inside run, with its own number.
+    void wait(int member);
 
     int size;
 

@@ -114,6 +114,9 @@ void all() {
     }
     steps<double>({Cell::lstm, 6, 40, 5, 21, 9, false, false});
     steps<float>({Cell::lstm, 3, 100, 70, 90, 0, false, false});  // large enough for threads
+    for (Cell cell : cells)                                       // brief calls: hidden units are split
+        for (Index batch : {1, 5}) steps<float>({cell, 40, batch, 130, 270, 0, false, false});
+    steps<float>({Cell::lstm, 40, 3, 130, 270, 140, false, false});
     threads<float>({Cell::lstm, 4, 3, 200, 260, 70, true, false});
 }
 

@@ -24,22 +24,35 @@ bool flushes() {
     return half == 0.0f;
 }
 
-void members_meet(int wanted) {
-    Team team(wanted);
+int members_meet(int wanted, bool brief = false) {
+    Team team(wanted, brief);
     Shared shared{&team, {}, false};
     team.run(
-        [](void *context, int) {
+        [](void *context, int member) {
             auto *s = static_cast<Shared *>(context);
             if (!flushes()) s->torn = true;
             for (auto &phase : s->counted) {
                 ++phase;
-                s->team->wait();
+                s->team->wait(member);
                 if (phase != s->team->size) s->torn = true;
             }
         },
         &shared);
     CHECK(!shared.torn, "%d members", team.size);
     CHECK(!flushes(), "the mode is restored");
+    return team.size;
+}
+
+// A brief call runs alone or with those who are awake; calls without a pause wake them.
+void brief_calls() {
+    int most = 0;
+    for (int call = 0; call < 100000 && most < 3; ++call) {
+        const int size = members_meet(3, true);
+        CHECK(size == 1 || size == 3, "size %d", size);
+        most = size > most ? size : most;
+        if (call % 100 == 50) members_meet(2);
+    }
+    CHECK(most == 3, "nobody woke");
 }
 
 void callers_in_parallel() {
@@ -72,6 +85,7 @@ void fork_is_safe() {
 int all() {
     set_num_threads(3);
     for (int wanted : {1, 2, 3}) members_meet(wanted);
+    brief_calls();
     taken_pool_means_alone();
     callers_in_parallel();
 #if !defined(__SANITIZE_THREAD__)  // its runtime does not support new threads in a forked child
