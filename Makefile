@@ -28,9 +28,12 @@ demo: $(READY)  ## train, compare, stream and write text on the bundled data (un
 test: $(READY)  ## all Python tests
 	$(TEST_ENV) $(PY) -m pytest -n 2
 
-build: $(READY)  ## compile the kernels into the source tree, after a change to native/
-	$(CMAKE) -S . -B build/dev -G Ninja -DPython_EXECUTABLE=$(abspath $(PY)) -DCMAKE_MAKE_PROGRAM=$(NINJA)
-	$(CMAKE) --build build/dev --target inplace
+build:           ## compile the kernels and replace those that Python loads, after a change to native/
+	@test -e $(READY) || $(MAKE) install
+	$(CMAKE) -S . -B build/dev -G Ninja -DPython_EXECUTABLE=$(abspath $(PY)) -DCMAKE_MAKE_PROGRAM=$(NINJA) \
+	  -DHIDDENSTATE_CORE=$$($(PY) -c 'import hiddenstate.native._core as core; print(core.__file__)')
+	$(CMAKE) --build build/dev --target replace
+	@touch $(READY)
 
 sanitize: $(READY)  ## native tests under the address, undefined-behaviour and thread sanitizers
 	@for kind in address,undefined thread; do \
