@@ -32,7 +32,10 @@ class ForwardPass {
         : f_(call), plan_(*call.plan), layer_(plan_), schedule_(schedule), division_(division), team_(team) {
         allocate_state(scratch);
         members_ = take<ForwardMember<T>>(scratch, division.members);
-        for (int m = 0; m < division.members; ++m) members_[m] = make_member(m, scratch);
+        Rows *rows = take<Rows>(scratch, division.members);
+        for (int m = 0; m < division.members; ++m) rows[m] = division.rows(schedule, m);
+        if (division.by_rows && schedule.lengths) deal_rows(scratch, schedule, division.members, rows);
+        for (int m = 0; m < division.members; ++m) members_[m] = make_member(m, rows[m], scratch);
     }
 
     void run() {
@@ -60,8 +63,7 @@ class ForwardPass {
         }
     }
 
-    ForwardMember<T> make_member(int member, Scratch &scratch) {
-        const Rows rows = division_.rows(schedule_, member);
+    ForwardMember<T> make_member(int member, const Rows &rows, Scratch &scratch) {
         const Index width = layer_.x_width(), most = rows.alive(schedule_.batch);
         const Index pairs = schedule_.steps ? schedule_.offset[schedule_.steps] : 0;
         const Index share_of_cache = division_.ahead     ? chunk_bytes_ahead

@@ -79,16 +79,46 @@ inline bool starts_fresh(const Schedule &schedule, const std::uint8_t *resets, I
     return s > 0 && resets[(schedule.time(b, s) + 1) * schedule.batch + b];
 }
 
-// Rows of one team member: places first, first + stride, ... below last.
+// Rows of one team member: places first, first + stride, ... below last; or `last` places of a list, ascending.
 struct Rows {
     Index first, stride, last;
+    const Index *list = nullptr;
 
-    Index at(Index p) const { return first + p * stride; }
+    Index at(Index p) const { return list ? list[p] : first + p * stride; }
     Index alive(Index active) const {
+        if (list) return listed_below(active);
         const Index end = smaller(active, last);
         return end <= first ? 0 : ceil_div(end - first, stride);
     }
+    Index listed_below(Index place) const {
+        Index low = 0, high = last;
+        while (low < high) {
+            const Index middle = (low + high) / 2;
+            if (list[middle] < place)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        return low;
+    }
 };
+
+// Deals rows of unequal length so that the members' sums of lengths come out even: each row, longest first, to who has
+// least. For passes without barriers; where members meet in between, each stretch of time has to come out even.
+inline void deal_rows(Scratch &scratch, const Schedule &schedule, int members, Rows *rows) {
+    Index *total = take<Index>(scratch, members);
+    for (int m = 0; m < members; ++m) {
+        rows[m] = {0, 1, 0, take<Index>(scratch, schedule.batch)};
+        total[m] = 0;
+    }
+    for (Index i = 0; i < schedule.batch; ++i) {
+        int least = 0;
+        for (int m = 1; m < members; ++m)
+            if (total[m] < total[least]) least = m;
+        total[least] += schedule.length(schedule.order[i]);
+        const_cast<Index *>(rows[least].list)[rows[least].last++] = i;
+    }
+}
 
 // How a call is cut: by rows (members never wait for each other inside the loop over time); with few rows by hidden
 // units (a barrier at every step); or, when a step is too short for barriers, `ahead` (forward only): member 0 goes
