@@ -1,0 +1,80 @@
+"""What a run prints: the machine, a row of the table for each case, and means over the rows."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+from importlib.metadata import version
+from pathlib import Path
+
+from .cases import CELLS, Case
+
+Results = list[tuple[Case, dict[str, float]]]
+"""Cases with the median seconds of one run by library."""
+
+
+def machine() -> str:
+    """Processor, cores and library versions, for the head of a report."""
+    model = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        platform.processor(),
+    )
+    import hiddenstate as hs
+
+    names = ("hiddenstate", "torch", "onnxruntime", "jax", "numpy")
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    return (
+        f"{model}, {os.cpu_count()} cores, kernels {hs.isa()}; Python {platform.python_version()}; {versions}"
+    )
+
+
+def head(libraries: list[str]) -> str:
+    """The first two lines of a table."""
+    columns = [
+        "case (T,B,I,H)",
+        *(f"{name} us" for name in libraries),
+        "x best peer",
+        "x torch",
+        "GF/s",
+        "share of peak",
+    ]
+    return f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}"
+
+
+def row(case: Case, times: dict[str, float], peak: float, libraries: list[str]) -> str:
+    """Time of each library, ratio of the best peer and of torch to us, rate and share of the peak."""
+    ours, others = times["hiddenstate"], peers(times)
+    cells = [case.name, *(f"{times[name] * 1e6:.1f}" if name in times else "" for name in libraries)]
+    cells.append(f"{min(others) / ours:.2f}" if others else "")
+    cells.append(f"{times['torch'] / ours:.2f}" if "torch" in times else "")
+    cells += [f"{case.flops / ours / 1e9:.0f}", f"{case.flops / ours / 1e9 / peak:.2f}"]
+    return f"| {' | '.join(cells)} |"
+
+
+def peers(times: dict[str, float]) -> list[float]:
+    """Times of the other libraries."""
+    return [seconds for library, seconds in times.items() if library != "hiddenstate"]
+
+
+def geometric_means(results: Results) -> list[str]:
+    """Per kind and cell: geometric mean of the ratios to the best peer and to torch."""
+    lines = []
+    for kind in dict.fromkeys(case.kind for case, _ in results):
+        for cell in (*CELLS, "all"):
+            best, torch = [], []
+            for case, times in results:
+                if case.kind != kind or cell not in (case.cell, "all") or not peers(times):
+                    continue
+                best.append(min(peers(times)) / times["hiddenstate"])
+                if "torch" in times:
+                    torch.append(times["torch"] / times["hiddenstate"])
+            if best:
+                mean = statistics.geometric_mean(best)
+                text = f"{kind} {cell}: {mean:.2f} x best peer (least {min(best):.2f})"
+                lines.append(text + (f", {statistics.geometric_mean(torch):.2f} x torch" if torch else ""))
+    return lines
