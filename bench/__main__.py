@@ -16,7 +16,7 @@ from rich.progress import Progress
 
 from .cases import CELLS, SUITES, Case
 from .libraries import LIBRARIES
-from .report import Results, geometric_means, head, machine, row
+from .report import SUMMARIES, Results, geometric_means, head, machine, row
 
 HERE = Path(__file__).parent
 
@@ -78,7 +78,7 @@ def measure_case(workers: list[Worker], case: Case, rounds: int, budget_s: float
 def run_suite(
     suite: str, cases: list[Case], libraries: list[str], peak: float, options: argparse.Namespace
 ) -> Results:
-    """Measures the cases, printing a row of the table as each is done, and means below it."""
+    """Measures the cases; prints a row of the table as each is done, and what follows from all below it."""
     print(f"\n### {suite}\n\n{head(libraries)}", flush=True)
     workers, results = [Worker(name) for name in libraries], []
     with Progress(console=Console(stderr=True), transient=True) as progress:
@@ -89,6 +89,9 @@ def run_suite(
     for worker in workers:
         worker.close()
     print("\n" + "\n".join(f"- {line}" for line in geometric_means(results)))
+    if suite in SUMMARIES:
+        heading, *lines = SUMMARIES[suite](results, peak)
+        print(f"\n{heading}\n\n" + "\n".join(f"- {line}" for line in lines))
     return results
 
 

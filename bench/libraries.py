@@ -9,30 +9,19 @@ from collections.abc import Callable
 
 import numpy as np
 
+from .arrays import make_arrays
 from .cases import GATES, Case
 
 Run = Callable[[], object]
 
 
-def make_arrays(case: Case) -> dict[str, np.ndarray]:
-    """The same weights and inputs for every library."""
-    rng = np.random.default_rng(0)
-    rows, bound = GATES[case.cell] * case.H, case.H**-0.5
-    shapes = {
-        "weight_ih": (rows, case.I), "weight_hh": (rows, case.H), "bias_ih": (rows,), "bias_hh": (rows,),
-        "head": (1, case.H),
-    }  # fmt: skip
-    arrays = {key: rng.uniform(-bound, bound, shape).astype("f4") for key, shape in shapes.items()}
-    return arrays | {
-        "x": rng.standard_normal((case.T, case.B, case.I)).astype("f4"),
-        "dy": rng.standard_normal((case.T, case.B, case.H)).astype("f4"),
-    }
-
-
 def _torch_layer(nn, case: Case, arrays: dict):
     import torch
 
-    layer = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}[case.cell](case.I, case.H)
+    options = {"num_layers": case.layers, "bidirectional": case.bidirectional}
+    if case.proj:
+        options["proj_size"] = case.proj
+    layer = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}[case.cell](case.I, case.H, **options)
     with torch.no_grad():
         for name, parameter in layer.named_parameters():
             parameter.copy_(torch.from_numpy(arrays[name.removesuffix("_l0")]))
@@ -184,7 +173,7 @@ def onnxruntime_library(case: Case) -> Run | None:
     """ONNX Runtime's RNN, GRU and LSTM operators (inference only, default session options)."""
     import onnxruntime
 
-    if case.kind == "train" or case.lengths != "full" or case.resets:
+    if case.kind == "train" or not case.plain:
         return None
     arrays = make_arrays(case)
     session = onnxruntime.InferenceSession(_onnx_model(case, arrays), providers=["CPUExecutionProvider"])
@@ -205,7 +194,7 @@ def jax_library(case: Case) -> Run | None:
     """``jax.lax.scan`` under ``jax.jit``, with the input product hoisted out of the loop."""
     import jax
 
-    if case.kind in ("step", "model") or case.lengths != "full" or case.resets:
+    if case.kind in ("step", "model") or not case.plain:
         return None
     arrays = {key: jax.numpy.asarray(value) for key, value in make_arrays(case).items()}
     weights = {key: arrays[key] for key in ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "x")}

@@ -1,10 +1,11 @@
-"""What a run prints: the machine, a row of the table for each case, and means over the rows."""
+"""What a run prints: the machine, a row for each case, means, and cases beside their plain neighbours."""
 
 from __future__ import annotations
 
 import os
 import platform
 import statistics
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -78,3 +79,33 @@ def geometric_means(results: Results) -> list[str]:
                 text = f"{kind} {cell}: {mean:.2f} x best peer (least {min(best):.2f})"
                 lines.append(text + (f", {statistics.geometric_mean(torch):.2f} x torch" if torch else ""))
     return lines
+
+
+def beside_neighbours(results: Results) -> Iterator[tuple[Case, Case, dict[str, float]]]:
+    """A case, its plain neighbour, and by library the rate (GF/s) of the case over that of the neighbour."""
+    known = dict(results)
+    for case, times in results:
+        other = case.neighbour
+        if other in known:
+            both = {
+                library: known[other][library] / times[library]
+                for library in times
+                if library in known[other]
+            }
+            yield case, other, {library: case.flops / other.flops * value for library, value in both.items()}
+
+
+def shares(results: Results, peak: float) -> list[str]:
+    """Of every case that is not plain: its share of the peak over that of its neighbour."""
+    known, lines, found = dict(results), [], []
+    for case, other, relative in beside_neighbours(results):
+        ours, plain = (c.flops / known[c]["hiddenstate"] / 1e9 / peak for c in (case, other))
+        text = f"{case.name}: {ours:.2f} / {plain:.2f} = {relative['hiddenstate']:.2f}"
+        lines.append(text + (f" (torch {relative['torch']:.2f})" if "torch" in relative else ""))
+        found.append(relative["hiddenstate"])
+    reached = [f"{sum(value >= 0.85 for value in found)} of {len(found)} reach 0.85, least {min(found):.2f}"]
+    return ["Share of the peak / that of the plain neighbour:", *lines, *reached]
+
+
+SUMMARIES = {"odd": shares}
+"""What stands below the means of a suite: a heading and its lines."""
