@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, replace
 
 CELLS = ("rnn", "gru", "lstm")
@@ -61,9 +62,14 @@ class Case:
 
     @property
     def neighbour(self) -> Case | None:
-        """The plain case of round size that this one is compared with; None where this is one."""
+        """The plain case of round size that this one is compared with; None where this is one.
+
+        Rows of unequal length are compared with full rows of as many steps in total.
+        """
         if not self.plain:
-            return replace(self, layers=1, bidirectional=False, proj=0)
+            steps = math.ceil(sum(self.row_lengths()) / self.B)
+            full = replace(self, T=steps, lengths="full", resets=False)
+            return replace(full, layers=1, bidirectional=False, proj=0)
         return replace(self, I=ROUND[self.H], H=ROUND[self.H]) if self.H in ROUND else None
 
     @property
@@ -111,14 +117,15 @@ def step_cases() -> list[Case]:
 
 
 def length_cases() -> list[Case]:
-    """Rows of unequal length, and a reset flag at every step, beside the dense batch."""
+    """Rows of unequal length, and a reset flag at every step, each near full rows of as many steps."""
     cases = []
     for kind in ("infer", "train"):
         for cell in CELLS:
-            cases += [
-                Case(kind, cell, 100, 64, 128, 128, lengths) for lengths in ("full", "uniform", "short")
-            ]
-            cases.append(Case(kind, cell, 100, 64, 128, 128, resets=True))
+            full = Case(kind, cell, 100, 64, 128, 128)
+            for case in (
+                replace(full, resets=True), replace(full, lengths="uniform"), replace(full, lengths="short")
+            ):  # fmt: skip
+                cases += [case.neighbour, case]
     return cases
 
 

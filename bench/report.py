@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import statistics
@@ -87,25 +88,38 @@ def beside_neighbours(results: Results) -> Iterator[tuple[Case, Case, dict[str, 
     for case, times in results:
         other = case.neighbour
         if other in known:
-            both = {
-                library: known[other][library] / times[library]
-                for library in times
-                if library in known[other]
-            }
-            yield case, other, {library: case.flops / other.flops * value for library, value in both.items()}
+            both = [library for library in times if library in known[other]]
+            work = case.flops / other.flops
+            yield case, other, {name: work * known[other][name] / times[name] for name in both}
+
+
+def with_torch(ratios: dict[str, float]) -> str:
+    """Our ratio, and torch's where there is one."""
+    return f"{ratios['hiddenstate']:.2f}" + (f" (torch {ratios['torch']:.2f})" if "torch" in ratios else "")
 
 
 def shares(results: Results, peak: float) -> list[str]:
-    """Of every case that is not plain: its share of the peak over that of its neighbour."""
+    """Of every case with a neighbour: its share of the peak over that of the neighbour."""
     known, lines, found = dict(results), [], []
-    for case, other, relative in beside_neighbours(results):
+    for case, other, rates in beside_neighbours(results):
         ours, plain = (c.flops / known[c]["hiddenstate"] / 1e9 / peak for c in (case, other))
-        text = f"{case.name}: {ours:.2f} / {plain:.2f} = {relative['hiddenstate']:.2f}"
-        lines.append(text + (f" (torch {relative['torch']:.2f})" if "torch" in relative else ""))
-        found.append(relative["hiddenstate"])
-    reached = [f"{sum(value >= 0.85 for value in found)} of {len(found)} reach 0.85, least {min(found):.2f}"]
-    return ["Share of the peak / that of the plain neighbour:", *lines, *reached]
+        lines.append(f"{case.name}: {ours:.2f} / {plain:.2f} = {with_torch(rates)}")
+        found.append(rates["hiddenstate"])
+    reached = f"{sum(share >= 0.85 for share in found)} of {len(found)} reach 0.85"
+    least = f"least {min(found, default=math.nan):.2f}"
+    return ["Share of the peak / that of the plain neighbour:", *lines, f"{reached}, {least}"]
 
 
-SUMMARIES = {"odd": shares}
+def costs(results: Results, peak: float) -> list[str]:
+    """Of every case with a neighbour: the time of one step of one row over that in the neighbour."""
+    lines, found = [], []
+    for case, other, rates in beside_neighbours(results):
+        lines.append(f"{case.name} / {other.name}: {with_torch({k: 1 / v for k, v in rates.items()})}")
+        found.append(1 / rates["hiddenstate"])
+    within = f"{sum(cost <= 1.1 for cost in found)} of {len(found)} within 1.10"
+    most = f"most {max(found, default=math.nan):.2f}"
+    return ["Time of one step of one row / that in the neighbour:", *lines, f"{within}, {most}"]
+
+
+SUMMARIES = {"odd": shares, "lengths": costs}
 """What stands below the means of a suite: a heading and its lines."""
