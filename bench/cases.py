@@ -28,6 +28,7 @@ class Case:
     "step" (one step at batch B from Python, state carried), "model" (the step plus a linear head).
     ``lengths``: "full", "uniform" (1 to T) or "short" (90 % of the rows a tenth of T).
     ``proj``: width that an LSTM's state is projected to; 0: no projection.
+    ``numbers``: "normal", or "subnormal" for inputs, states and gradients that decay below 1e-38.
     """
 
     kind: str
@@ -41,6 +42,7 @@ class Case:
     layers: int = 1
     bidirectional: bool = False
     proj: int = 0
+    numbers: str = "normal"
 
     @property
     def name(self) -> str:
@@ -50,13 +52,14 @@ class Case:
             f"{self.layers} layers": self.layers > 1,
             "bidirectional": self.bidirectional,
             f"proj {self.proj}": self.proj,
+            self.numbers: self.numbers != "normal",
         }
         size = f"{self.T},{self.B},{self.I},{self.H}"
         return " ".join([self.kind, self.cell, size, *(text for text, there in extras.items() if there)])
 
     @property
     def plain(self) -> bool:
-        """Whether this is one layer in one direction over full rows."""
+        """Whether this is one layer in one direction over full rows: what every library has."""
         stacked = self.layers > 1 or self.bidirectional or self.proj
         return self.lengths == "full" and not self.resets and not stacked
 
@@ -66,10 +69,11 @@ class Case:
 
         Rows of unequal length are compared with full rows of as many steps in total.
         """
-        if not self.plain:
-            steps = math.ceil(sum(self.row_lengths()) / self.B)
-            full = replace(self, T=steps, lengths="full", resets=False)
-            return replace(full, layers=1, bidirectional=False, proj=0)
+        steps = math.ceil(sum(self.row_lengths()) / self.B)
+        full = replace(self, T=steps, lengths="full", resets=False, numbers="normal")
+        plain = replace(full, layers=1, bidirectional=False, proj=0)
+        if plain != self:
+            return plain
         return replace(self, I=ROUND[self.H], H=ROUND[self.H]) if self.H in ROUND else None
 
     @property
@@ -143,4 +147,16 @@ def odd_cases() -> list[Case]:
     return cases
 
 
-SUITES = {"layers": layer_cases, "step": step_cases, "lengths": length_cases, "odd": odd_cases}
+def denormal_cases() -> list[Case]:
+    """Sequences that fade to subnormal numbers, each beside one that does not."""
+    plain = [Case(kind, cell, *size) for kind in ("infer", "train") for size in SIZES[:2] for cell in CELLS]
+    return [case for one in plain for case in (one, replace(one, numbers="subnormal"))]
+
+
+SUITES = {
+    "layers": layer_cases,
+    "step": step_cases,
+    "lengths": length_cases,
+    "odd": odd_cases,
+    "denormals": denormal_cases,
+}

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .arrays import make_arrays
+from .arrays import check_subnormal, make_arrays
 from .cases import GATES, Case
 
 Run = Callable[[], object]
@@ -101,6 +101,8 @@ def hiddenstate_library(case: Case) -> Run:
     arrays = make_arrays(case)
     if case.kind in ("step", "model"):
         return _hiddenstate_step(case, arrays)
+    if case.numbers == "subnormal":
+        check_subnormal(case, arrays)
     layer = _torch_layer(hs.nn, case, arrays)
     options = {}
     if case.lengths != "full":

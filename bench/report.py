@@ -121,5 +121,5 @@ def costs(results: Results, peak: float) -> list[str]:
     return ["Time of one step of one row / that in the neighbour:", *lines, f"{within}, {most}"]
 
 
-SUMMARIES = {"odd": shares, "lengths": costs}
+SUMMARIES = {"odd": shares, "lengths": costs, "denormals": costs}
 """What stands below the means of a suite: a heading and its lines."""
