@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from .cases import CELLS, SUITES, Case
-from .libraries import LIBRARIES
+from .libraries import LIBRARIES, libraries_of
 from .report import SUMMARIES, Results, geometric_means, head, machine, row
 
 HERE = Path(__file__).parent
@@ -88,7 +88,8 @@ def run_suite(
             print(row(case, times, peak, libraries), flush=True)
     for worker in workers:
         worker.close()
-    print("\n" + "\n".join(f"- {line}" for line in geometric_means(results)))
+    if means := geometric_means(results):
+        print("\n" + "\n".join(f"- {line}" for line in means))
     if suite in SUMMARIES:
         heading, *lines = SUMMARIES[suite](results, peak)
         print(f"\n{heading}\n\n" + "\n".join(f"- {line}" for line in lines))
@@ -100,13 +101,13 @@ def main() -> None:
     parser.add_argument("suites", nargs="*", default=["layers"], help=f"of {', '.join(SUITES)}")
     parser.add_argument("--rounds", type=int, default=5, help="turns of every library (medians are reported)")
     parser.add_argument("--budget-s", type=float, default=0.3, help="seconds of runs per turn")
-    parser.add_argument("--libraries", default=",".join(LIBRARIES), help="comma-separated")
+    parser.add_argument("--libraries", default="", help=f"of {', '.join(LIBRARIES)}")
     parser.add_argument("--cells", default=",".join(CELLS), help="comma-separated")
     parser.add_argument("--kinds", default="", help="only these kinds of case, comma-separated")
     parser.add_argument("--json", type=Path, help="also write the raw medians here")
     options = parser.parse_args()
 
-    libraries, kinds = options.libraries.split(","), options.kinds.split(",")
+    kinds = options.kinds.split(",")
     peak = measure_peak(os.cpu_count() or 1)
     print(f"{machine()}\n\nMultiply-add peak in this run: {peak:.0f} GF/s; {options.rounds} rounds.")
     results = []
@@ -116,6 +117,7 @@ def main() -> None:
             for case in SUITES[suite]()
             if case.cell in options.cells.split(",") and (not options.kinds or case.kind in kinds)
         ]
+        libraries = options.libraries.split(",") if options.libraries else libraries_of(suite)
         results += run_suite(suite, cases, libraries, peak, options)
     if options.json:
         options.json.write_text(

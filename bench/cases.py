@@ -153,10 +153,20 @@ def denormal_cases() -> list[Case]:
     return [case for one in plain for case in (one, replace(one, numbers="subnormal"))]
 
 
+def scan_cases() -> list[Case]:
+    """The seven sizes in inference: ``hs.scan`` on numpy beside ``hs.nn``.
+
+    Training is left out: ``hs.scan.record`` also keeps the activations and gives the gradient of the state of
+    every step, which a layer's backward does not.
+    """
+    return [case for case in layer_cases() if case.kind == "infer"]
+
+
 SUITES = {
     "layers": layer_cases,
     "step": step_cases,
     "lengths": length_cases,
     "odd": odd_cases,
     "denormals": denormal_cases,
+    "scan": scan_cases,
 }

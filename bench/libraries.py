@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .arrays import check_subnormal, make_arrays
+from .arrays import check_subnormal, make_arrays, weight_shapes
 from .cases import GATES, Case
 
 Run = Callable[[], object]
@@ -110,6 +110,17 @@ def hiddenstate_library(case: Case) -> Run:
     if case.resets:
         options["resets"] = torch.ones(case.T, case.B, dtype=torch.bool)
     return _torch_run(layer, case, arrays, lambda layer, x: layer(x, **options)[0])
+
+
+def scan_library(case: Case) -> Run | None:
+    """``hs.scan`` on numpy arrays, in a process without torch (inference only)."""
+    import hiddenstate as hs
+
+    if case.kind != "infer" or not case.plain:
+        return None
+    arrays = make_arrays(case)
+    params = {key: arrays[key] for key in weight_shapes(case)}
+    return lambda: hs.scan(case.cell, params, arrays["x"])
 
 
 def _hiddenstate_step(case: Case, arrays: dict) -> Run:
@@ -246,4 +257,12 @@ LIBRARIES = {
     "torch": torch_library,
     "onnxruntime": onnxruntime_library,
     "jax": jax_library,
+    "hs.scan": scan_library,
 }
+OURS = ("hiddenstate", "hs.scan")
+"""Those that are this package; the others are its peers."""
+
+
+def libraries_of(suite: str) -> list[str]:
+    """The libraries that a suite puts side by side unless told otherwise."""
+    return list(OURS) if suite == "scan" else [name for name in LIBRARIES if name != "hs.scan"]

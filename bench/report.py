@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from .cases import CELLS, Case
+from .libraries import OURS
 
 Results = list[tuple[Case, dict[str, float]]]
 """Cases with the median seconds of one run by library."""
@@ -59,8 +60,8 @@ def row(case: Case, times: dict[str, float], peak: float, libraries: list[str]) 
 
 
 def peers(times: dict[str, float]) -> list[float]:
-    """Times of the other libraries."""
-    return [seconds for library, seconds in times.items() if library != "hiddenstate"]
+    """Times of other people's libraries."""
+    return [seconds for library, seconds in times.items() if library not in OURS]
 
 
 def geometric_means(results: Results) -> list[str]:
@@ -121,5 +122,14 @@ def costs(results: Results, peak: float) -> list[str]:
     return ["Time of one step of one row / that in the neighbour:", *lines, f"{within}, {most}"]
 
 
-SUMMARIES = {"odd": shares, "lengths": costs, "denormals": costs}
+def scans(results: Results, peak: float) -> list[str]:
+    """Of every case: the time of ``hs.scan`` over that of ``hs.nn``, and their geometric mean."""
+    ratios = {c.name: t["hs.scan"] / t["hiddenstate"] for c, t in results if "hs.scan" in t}
+    mean = statistics.geometric_mean(ratios.values()) if ratios else math.nan
+    lines = [f"{name}: {ratio:.2f}" for name, ratio in ratios.items()]
+    last = f"geometric mean {mean:.2f}, most {max(ratios.values(), default=math.nan):.2f}"
+    return ["Time of hs.scan on numpy / that of hs.nn:", *lines, last]
+
+
+SUMMARIES = {"odd": shares, "lengths": costs, "denormals": costs, "scan": scans}
 """What stands below the means of a suite: a heading and its lines."""
