@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict, dataclass, replace
 
 CELLS = ("rnn", "gru", "lstm")
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
@@ -15,15 +16,19 @@ SIZES = (
     (784, 64, 1, 128),
     (1000, 1, 64, 64),
 )
+ROUND = {50: 48, 65: 64, 100: 96, 650: 640}
+"""Hidden sizes off the vector grid, and their neighbours on it."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One layer over a batch: T steps, B rows, I inputs, H hidden units.
+    """Layers over a batch: T steps, B rows, I inputs, H hidden units in each layer and direction.
 
     ``kind``: "infer" (forward without gradients), "train" (forward and backward to all inputs and weights),
     "step" (one step at batch B from Python, state carried), "model" (the step plus a linear head).
     ``lengths``: "full", "uniform" (1 to T) or "short" (90 % of the rows a tenth of T).
+    ``proj``: width that an LSTM's state is projected to; 0: no projection.
+    ``numbers``: "normal", or "subnormal" for inputs, states and gradients that decay below 1e-38.
     """
 
     kind: str
@@ -34,13 +39,56 @@ class Case:
     H: int
     lengths: str = "full"
     resets: bool = False
+    layers: int = 1
+    bidirectional: bool = False
+    proj: int = 0
+    numbers: str = "normal"
 
     @property
     def name(self) -> str:
-        extra = "" if self.lengths == "full" else f" {self.lengths}"
-        return f"{self.kind} {self.cell} {self.T},{self.B},{self.I},{self.H}{extra}" + (
-            " resets" * self.resets
-        )
+        extras = {
+            self.lengths: self.lengths != "full",
+            "resets": self.resets,
+            f"{self.layers} layers": self.layers > 1,
+            "bidirectional": self.bidirectional,
+            f"proj {self.proj}": self.proj,
+            self.numbers: self.numbers != "normal",
+        }
+        size = f"{self.T},{self.B},{self.I},{self.H}"
+        return " ".join([self.kind, self.cell, size, *(text for text, there in extras.items() if there)])
+
+    @property
+    def plain(self) -> bool:
+        """Whether this is one layer in one direction over full rows: what every library has."""
+        stacked = self.layers > 1 or self.bidirectional or self.proj
+        return self.lengths == "full" and not self.resets and not stacked
+
+    @property
+    def neighbour(self) -> Case | None:
+        """The plain case of round size that this one is compared with; None where this is one.
+
+        Rows of unequal length are compared with full rows of as many steps in total.
+        """
+        steps = math.ceil(sum(self.row_lengths()) / self.B)
+        full = replace(self, T=steps, lengths="full", resets=False, numbers="normal")
+        plain = replace(full, layers=1, bidirectional=False, proj=0)
+        if plain != self:
+            return plain
+        return replace(self, I=ROUND[self.H], H=ROUND[self.H]) if self.H in ROUND else None
+
+    @property
+    def directions(self) -> int:
+        return 1 + self.bidirectional
+
+    @property
+    def out(self) -> int:
+        """Width of one direction's state and output."""
+        return self.proj or self.H
+
+    @property
+    def widths(self) -> list[int]:
+        """Width of each layer's input."""
+        return [self.I] + [self.directions * self.out] * (self.layers - 1)
 
     def row_lengths(self) -> list[int]:
         """Length of every row, the same in every library."""
@@ -53,7 +101,8 @@ class Case:
     @property
     def flops(self) -> float:
         """Multiply-adds counted twice; a training step is three forward products."""
-        per_step = 2 * GATES[self.cell] * self.H * (self.I + self.H)
+        products = [GATES[self.cell] * (width + self.out) + self.proj for width in self.widths]
+        per_step = 2 * self.directions * self.H * sum(products)
         return per_step * sum(self.row_lengths()) * (3 if self.kind == "train" else 1)
 
     def to_dict(self) -> dict:
@@ -72,22 +121,52 @@ def step_cases() -> list[Case]:
 
 
 def length_cases() -> list[Case]:
-    """Rows of unequal length, and a reset flag at every step, beside the dense batch."""
+    """Rows of unequal length, and a reset flag at every step, each near full rows of as many steps."""
     cases = []
     for kind in ("infer", "train"):
         for cell in CELLS:
-            cases += [
-                Case(kind, cell, 100, 64, 128, 128, lengths) for lengths in ("full", "uniform", "short")
-            ]
-            cases.append(Case(kind, cell, 100, 64, 128, 128, resets=True))
+            full = Case(kind, cell, 100, 64, 128, 128)
+            for case in (
+                replace(full, resets=True), replace(full, lengths="uniform"), replace(full, lengths="short")
+            ):  # fmt: skip
+                cases += [case.neighbour, case]
     return cases
 
 
 def odd_cases() -> list[Case]:
-    """Hidden sizes off the vector grid beside their round neighbours."""
-    pairs = (50, 48), (65, 64), (100, 96), (650, 640)
-    sizes = sorted({size for pair in pairs for size in pair})
-    return [Case(kind, cell, 50, 32, H, H) for kind in ("infer", "train") for H in sizes for cell in CELLS]
+    """Sizes off the vector grid, two layers, both directions, projections: each near its neighbour."""
+    cases = []
+    for kind in ("infer", "train"):
+        for cell in CELLS:
+            for H in (size for pair in ROUND.items() for size in reversed(pair)):
+                plain = Case(kind, cell, 50, 32, H, H)
+                cases.append(plain)
+                if H in (64, 100, 640):
+                    cases += [replace(plain, layers=2), replace(plain, bidirectional=True)]
+                    cases += [replace(plain, proj=H // 2)] if cell == "lstm" else []
+    return cases
 
 
-SUITES = {"layers": layer_cases, "step": step_cases, "lengths": length_cases, "odd": odd_cases}
+def denormal_cases() -> list[Case]:
+    """Sequences that fade to subnormal numbers, each beside one that does not."""
+    plain = [Case(kind, cell, *size) for kind in ("infer", "train") for size in SIZES[:2] for cell in CELLS]
+    return [case for one in plain for case in (one, replace(one, numbers="subnormal"))]
+
+
+def scan_cases() -> list[Case]:
+    """The seven sizes in inference: ``hs.scan`` on numpy beside ``hs.nn``.
+
+    Training is left out: ``hs.scan.record`` also keeps the activations and gives the gradient of the state of
+    every step, which a layer's backward does not.
+    """
+    return [case for case in layer_cases() if case.kind == "infer"]
+
+
+SUITES = {
+    "layers": layer_cases,
+    "step": step_cases,
+    "lengths": length_cases,
+    "odd": odd_cases,
+    "denormals": denormal_cases,
+    "scan": scan_cases,
+}

@@ -80,6 +80,55 @@ def test_thread_settings_of_the_environment(environment, count):
     assert int(done.stdout) == count
 
 
+THREADS = """
+import os, numpy as np
+from hiddenstate import native
+
+def call(steps, batch, hidden):
+    w = lambda *shape: np.full(shape, 0.01, "f4")
+    plan = native.Plan("lstm", w(4 * hidden, hidden), w(4 * hidden, hidden), backward=True)
+    x, y, h, c = w(steps, batch, hidden), w(steps, batch, hidden), w(batch, hidden), w(batch, hidden)
+    tape, dx = w(steps * batch, 5 * hidden), w(steps, batch, hidden)
+    given = plan, x, None, None, None, None, None, None, False
+    native.forward(*given, y, h, c, tape)
+    native.backward(*given, y, tape, y, None, None, dx, *[None] * 11)
+    native.step(plan, x[0], h, c, h.copy(), c.copy())
+
+def started():
+    return set(os.listdir("/proc/self/task")) - before
+
+def sleeps():
+    while True:
+        with open(f"/proc/self/task/{min(started())}/status") as file:
+            status = dict(line.split(":", 1) for line in file)
+        if "sleeping" in status["State"]:
+            return int(status["voluntary_ctxt_switches"])
+
+small, big, before = (10, 4, 16), (40, 64, 200), set(os.listdir("/proc/self/task"))
+counts = []
+for limit, size in ((None, small), (1, big), (2, small), (2, big), (2, big)):
+    if limit:
+        native.set_num_threads(limit)
+    call(*size)
+    counts.append(len(started()))
+print(*counts)
+for limit, size in ((2, small), (1, big), (2, big)):
+    native.set_num_threads(limit)
+    slept = sleeps()
+    call(*size)
+    print(sleeps() > slept)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the threads from /proc")
+def test_a_second_thread_works_only_in_big_calls_that_may_have_one():
+    """Small problems, and all with one thread allowed, neither start a thread nor wake the one there is."""
+    done = run(THREADS, HIDDENSTATE_NUM_THREADS="2")
+    counts, *woken = done.stdout.splitlines() or [done.stderr]
+    assert counts == "0 0 0 1 1"
+    assert woken == ["False", "False", "True"]
+
+
 def test_callers_in_parallel(make, threads):
     threads(3)
     problems = [
