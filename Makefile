@@ -31,7 +31,7 @@ test: $(READY)  ## all Python tests
 build:           ## compile the kernels and replace those that Python loads, after a change to native/
 	@test -e $(READY) || $(MAKE) install
 	$(CMAKE) -S . -B build/dev -G Ninja -DPython_EXECUTABLE=$(abspath $(PY)) -DCMAKE_MAKE_PROGRAM=$(NINJA) \
-	  -DHIDDENSTATE_CORE=$$($(PY) -c 'import hiddenstate.native._core as core; print(core.__file__)')
+	  -DHIDDENSTATE_CORE=$$($(PY) -c 'from sysconfig import get_config_var as v, get_path as p; print(p("platlib") + "/hiddenstate/native/_core" + v("EXT_SUFFIX"))')
 	$(CMAKE) --build build/dev --target replace
 	@touch $(READY)
 

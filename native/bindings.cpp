@@ -171,6 +171,17 @@ void backward(const LayerPlan &plan, handle x, handle h0, handle c0, handle leng
     });
 }
 
+// Addresses of the functions of `OpenMP`, in its order.
+void use_openmp_at(const std::vector<std::uintptr_t> &addresses) {
+    if (addresses.size() != 5)
+        raise_error("OptionError", "not the functions of an OpenMP runtime", "addresses", "5 addresses",
+                    std::to_string(addresses.size()));
+    const auto *at = addresses.data();
+    use_openmp({reinterpret_cast<decltype(OpenMP::parallel)>(at[0]), reinterpret_cast<decltype(OpenMP::thread)>(at[1]),
+                reinterpret_cast<decltype(OpenMP::threads)>(at[2]), reinterpret_cast<decltype(OpenMP::inside)>(at[3]),
+                reinterpret_cast<decltype(OpenMP::most_threads)>(at[4])});
+}
+
 void step(const LayerPlan &plan, handle x, handle h, handle c, handle h_out, handle c_out) {
     run_released(Step(plan, x, h, c, h_out, c_out));
 }
@@ -225,4 +236,5 @@ NB_MODULE(_core, m) {
     m.def("choose_isa", &choose_isa, "name"_a);
     m.def("set_num_threads", &set_num_threads, "count"_a);
     m.def("get_num_threads", &get_num_threads);
+    m.def("use_openmp", &use_openmp_at, "addresses"_a);
 }

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <system_error>
 #include <thread>
+#include <vector>
 
 #include "denormals.hpp"
 
@@ -28,6 +29,9 @@ constexpr int spins_for_start = 400;  // where a worker has not begun, perhaps b
 constexpr std::int64_t pause_between_brief = 50000;  // nanoseconds; after a longer one sleepers are left alone
 
 std::atomic<int> thread_limit{1};
+
+OpenMP openmp;
+std::atomic<bool> openmp_in_use{false};
 
 std::int64_t nanoseconds() {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
@@ -106,6 +110,7 @@ struct Team::Pool {
     void grow(int wanted);
     bool ready_for_brief(int wanted);
     void post(int size);
+    void work_as(int member);
     int patience() const { return unstarted.load(std::memory_order_relaxed) ? spins_for_start : spins_before_yield; }
     void serve(int member, unsigned seen);
 };
@@ -117,7 +122,10 @@ struct PoolAccess {
     static Team::Pool *get() {
         Team::Pool *pool = current.load(std::memory_order_acquire);
         if (pool) return pool;
-        static const int registered = pthread_atfork(nullptr, nullptr, [] { current.store(nullptr); });
+        static const int registered = pthread_atfork(nullptr, nullptr, [] {
+            current.store(nullptr);
+            openmp_in_use = false;  // its threads are gone, and it does not know
+        });
         (void)registered;
         auto *fresh = new Team::Pool;
         if (current.compare_exchange_strong(pool, fresh)) return fresh;
@@ -127,6 +135,12 @@ struct PoolAccess {
 };
 
 std::atomic<Team::Pool *> PoolAccess::current{nullptr};
+
+void use_openmp(const OpenMP &runtime) {
+    PoolAccess::get();  // sees to forks
+    openmp = runtime;
+    openmp_in_use = true;
+}
 
 void Team::Pool::grow(int wanted) {
     while (workers < wanted) {
@@ -167,22 +181,51 @@ void Team::Pool::serve(int member, unsigned seen) {
         awake.fetch_add(1, std::memory_order_relaxed);
         seen = job.load(std::memory_order_acquire);
         if (member >= int(seen % 256)) continue;  // not in this team: work and context may already be another job's
-        if (processor >= 0 && this_processor() == processor) leave_processor(processor);
-        unstarted.fetch_sub(1, std::memory_order_relaxed);
-        {
-            FlushDenormals flush;
-            work(context, member);
-        }
+        work_as(member);
         running.fetch_sub(1, std::memory_order_release);
     }
 }
+
+// A member's part of the job; not the caller's.
+void Team::Pool::work_as(int member) {
+    if (processor >= 0 && this_processor() == processor) leave_processor(processor);
+    unstarted.fetch_sub(1, std::memory_order_relaxed);
+    FlushDenormals flush;
+    work(context, member);
+}
+
+// What every thread of an OpenMP region is given.
+struct Team::Job {
+    Pool &pool;
+    int size;
+
+    static void work(void *self) {
+        const Job &job = *static_cast<Job *>(self);
+        const int member = openmp.thread();
+        if (member >= job.size) return;
+        if (member > 0) return job.pool.work_as(member);
+        std::vector<std::thread> missing;  // where the runtime gave fewer threads than it said it would
+        for (int other = openmp.threads(); other < job.size; ++other)
+            missing.emplace_back(&Pool::work_as, &job.pool, other);
+        job.pool.work(job.pool.context, 0);
+        for (std::thread &thread : missing) thread.join();
+    }
+};
 
 Team::Team(int wanted, bool brief) : size(1), pool_(nullptr) {
     if (wanted > get_num_threads()) wanted = get_num_threads();
     if (wanted <= 1) return;
     Pool *pool = PoolAccess::get();
-    if (!pool->taken.try_lock()) return;
+    const bool others = openmp_in_use && !brief;
+    if (others && openmp.inside()) return;
+    if (others && wanted > openmp.most_threads()) wanted = openmp.most_threads();
+    if (wanted <= 1 || !pool->taken.try_lock()) return;
     pool_ = pool;
+    openmp_ = others;
+    if (others) {
+        size = wanted;
+        return;
+    }
     pool->grow(wanted - 1);
     if (wanted > pool->workers + 1) wanted = pool->workers + 1;
     if (!brief)
@@ -202,6 +245,13 @@ void Team::run(void (*work)(void *, int), void *context) {
     pool_->work = work;
     pool_->context = context;
     pool_->processor = this_processor();
+    if (openmp_) {
+        ++pool_->jobs;
+        pool_->unstarted.store(size - 1, std::memory_order_relaxed);
+        Job job{*pool_, size};
+        // As many threads as it uses by itself: it ends those that a smaller region leaves out.
+        return openmp.parallel(Job::work, &job, 0, 0);
+    }
     pool_->running.store(size - 1, std::memory_order_relaxed);
     pool_->unstarted.store(size - 1, std::memory_order_relaxed);
     pool_->post(size);

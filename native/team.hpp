@@ -6,12 +6,29 @@
 //
 // A brief call (a few microseconds) cannot wait for sleepers: it takes the workers that are awake, and wakes the others
 // for the next call only when such calls follow each other without a pause.
+//
+// Two pools in one process disturb each other: OpenMP's threads spin for milliseconds after every parallel region, on
+// the cores that the others need. Where another library computes with OpenMP, teams are made of its threads
+// (`use_openmp`).
 #pragma once
 
 namespace hiddenstate {
 
 void set_num_threads(int count);  // most threads a call may use, 1 to 128
 int get_num_threads();
+
+// Functions of an OpenMP runtime that is already in the process, by the names that GNU's and LLVM's give them.
+struct OpenMP {
+    void (*parallel)(void (*work)(void *), void *context, unsigned threads, unsigned flags);  // GOMP_parallel
+    int (*thread)();                                                                          // omp_get_thread_num
+    int (*threads)();                                                                         // omp_get_num_threads
+    int (*inside)();                                                                          // omp_in_parallel
+    int (*most_threads)();                                                                    // omp_get_max_threads
+};
+
+// From now on teams are made of this runtime's threads, as many at most as it would use itself; brief calls and forked
+// children keep to the pool.
+void use_openmp(const OpenMP &runtime);
 
 class Team {
  public:
@@ -31,8 +48,10 @@ class Team {
 
  private:
     struct Pool;
+    struct Job;
     friend struct PoolAccess;
     Pool *pool_;
+    bool openmp_ = false;
 };
 
 }  // namespace hiddenstate

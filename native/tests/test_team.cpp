@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cfloat>
 #include <thread>
+#include <vector>
 
 #include "check.hpp"
 #include "denormals.hpp"
@@ -46,13 +47,13 @@ int members_meet(int wanted, bool brief = false) {
 // A brief call runs alone or with those who are awake; calls without a pause wake them.
 void brief_calls() {
     int most = 0;
-    for (int call = 0; call < 100000 && most < 3; ++call) {
-        const int size = members_meet(3, true);
-        CHECK(size == 1 || size == 3, "size %d", size);
+    for (int call = 0; call < 1000000 && most < 2; ++call) {
+        const int size = members_meet(2, true);
+        CHECK(size == 1 || size == 2, "size %d", size);
         most = size > most ? size : most;
-        if (call % 100 == 50) members_meet(2);
+        if (size == 1) std::this_thread::yield();
     }
-    CHECK(most == 3, "nobody woke");
+    CHECK(most == 2, "nobody woke");
 }
 
 void callers_in_parallel() {
@@ -69,17 +70,70 @@ void taken_pool_means_alone() {
     CHECK(first.size == 2 && second.size == 1, "sizes %d and %d", first.size, second.size);
 }
 
+int regions();  // of the runtime below
+
 void fork_is_safe() {
     members_meet(3);
     const pid_t child = fork();
     if (child == 0) {
+        const int before = regions();
         members_meet(3);
-        _exit(failures ? 1 : 0);
+        _exit(failures || regions() != before ? 1 : 0);  // in a child OpenMP's threads are gone
     }
     int status = 1;
     waitpid(child, &status, 0);
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0, "in the child");
     members_meet(3);
+}
+
+// A runtime as OpenMP's: `given` threads in a region, whatever it says.
+struct Runtime {
+    static inline int given = 4, said = 4, regions = 0;
+    static inline thread_local int number = 0, level = 0;
+
+    static void parallel(void (*work)(void *), void *context, unsigned, unsigned) {
+        ++regions;
+        std::vector<std::thread> others;
+        for (int i = 1; i < given; ++i)
+            others.emplace_back([=] {
+                number = i;
+                work(context);
+            });
+        ++level;
+        work(context);
+        --level;
+        for (std::thread &other : others) other.join();
+    }
+    static int thread() { return number; }
+    static int threads() { return given; }
+    static int inside() { return level; }
+    static int most() { return said; }
+};
+
+int regions() {
+    return Runtime::regions;
+}
+
+void openmp() {
+    use_openmp({Runtime::parallel, Runtime::thread, Runtime::threads, Runtime::inside, Runtime::most});
+    CHECK(members_meet(3) == 3, "of 4 threads");
+    CHECK(members_meet(2) == 2, "of 4 threads");
+    Runtime::given = 1;
+    CHECK(members_meet(3) == 3, "of 1 thread where 4 were promised");
+    Runtime::said = 2;
+    CHECK(members_meet(3) == 2, "as many as it uses itself");
+    Runtime::level = 1;
+    CHECK(members_meet(3) == 1, "inside a region");
+    Runtime::level = 0;
+    Runtime::said = 1;
+    CHECK(members_meet(3) == 1, "a runtime with one thread");
+    Runtime::given = Runtime::said = 3;
+    CHECK(Runtime::regions == 4, "%d regions", Runtime::regions);
+    brief_calls();
+#if !defined(__SANITIZE_THREAD__)
+    fork_is_safe();
+    CHECK(Runtime::regions > 4, "the parent still uses it");
+#endif
 }
 
 int all() {
@@ -91,6 +145,7 @@ int all() {
 #if !defined(__SANITIZE_THREAD__)  // its runtime does not support new threads in a forked child
     fork_is_safe();
 #endif
+    openmp();
     set_num_threads(0);
     CHECK(get_num_threads() == 1, "at least one thread");
     return failures ? 1 : 0;

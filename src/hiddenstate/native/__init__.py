@@ -36,7 +36,8 @@ Environment, read once at import:
 
 - ``HIDDENSTATE_ISA`` forces an instruction set (``baseline``, ``avx2``, ``avx512``; ``neon`` on ARM);
 - ``HIDDENSTATE_NUM_THREADS``, else ``OMP_NUM_THREADS``, limits the threads of a call; without either it is
-  the number of processors this process may use. Small calls use fewer.
+  the number of processors this process may use. Small calls use fewer. Once ``hiddenstate.nn`` is imported,
+  calls run on torch's threads, and ``torch.set_num_threads`` is a limit as well.
 
 Example:
     >>> import numpy as np
@@ -80,6 +81,7 @@ from ._core import (
     linear,
     step,
     tape_fields,
+    use_openmp,
 )
 
 __all__ = [
@@ -99,6 +101,7 @@ __all__ = [
     "step",
     "tape_fields",
     "unpack_tape",
+    "use_openmp",
 ]
 
 
