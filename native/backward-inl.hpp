@@ -87,7 +87,7 @@ class BackwardPass {
         clear_padding(number);
         for (Index last = schedule_.steps; last > 0;) {
             const Index first = chunk_start(last);
-            for (Index s = last - 1; s >= first; --s) {
+            for (Index s = last - 1; s >= first && takes_steps(number); --s) {
                 const Index alive = member.rows.alive(schedule_.active[s]);
                 place_rows(member, number, s, first, last, alive);
                 retreat(member, number, s, alive);
@@ -97,9 +97,11 @@ class BackwardPass {
             const Range kept = share(schedule_.active[first], size, number);
             copy(next_ + kept.first * chunk_.d_row, chunk_.d + kept.first * chunk_.d_row,
                  (kept.last - kept.first) * chunk_.d_row);
-            weights_.gather(rows, share(rows, size, number));
-            team_.wait(number);
-            weights_.accumulate(rows, number, size);
+            if (weights_.gathers(first)) {
+                weights_.gather(rows, share(rows, size, number), first);
+                team_.wait(number);
+            }
+            weights_.accumulate(rows, number, size, first);
             weights_.input_gradients(share(rows, size, number));
             team_.wait(number);
             last = first;
@@ -114,7 +116,7 @@ class BackwardPass {
         const Range panels = division_.panels(plan_.back_h, number);
         product(plan_.back_h, {0, going_on}, member.step, panels, maths, &BackRow<T>::after);
         product(no_depth(plan_.back_h), {going_on, alive}, member.step, panels, maths, &BackRow<T>::after);
-        if (!division_.by_rows) team_.wait(number);
+        if (by_units()) team_.wait(number);
         if (!second) return;
         const Matrix<T> &m = plan_.proj ? plan_.back_proj : plan_.back_n;
         for (Index p = 0; p < alive; ++p) {
@@ -122,8 +124,11 @@ class BackwardPass {
             row.after = plan_.proj ? row.d_out : row.d + 2 * plan_.hidden;
         }
         product(m, {0, alive}, member.step, division_.panels(m, number), second, &BackRow<T>::after);
-        if (!division_.by_rows) team_.wait(number);
+        if (by_units()) team_.wait(number);
     }
+
+    bool by_units() const { return !division_.by_rows && !division_.ahead; }
+    bool takes_steps(int number) const { return !division_.ahead || number == 0; }
 
     static Matrix<T> no_depth(Matrix<T> m) {
         m.depth = 0;
@@ -146,8 +151,9 @@ class BackwardPass {
                     start[r] = m.start + unit;
                     out[r] = sums + r * row_width;
                 }
-                run_tile(TileCall<T>{m.depth, a, 1, panel_data(m, panel), width * m.depth, start, width, out, width},
-                         count, vectors, together);
+                run_tile(
+                    TileCall<T>{m.depth, a, 1, panel_data(m, panel), width, width * m.depth, start, width, out, width},
+                    count, vectors, together);
                 maths(BackTile<T>{rows + first, count, sums, row_width, unit, together * vectors, m.columns, hidden});
             });
     }
@@ -242,7 +248,7 @@ class BackwardPass {
     // Gradients of the initial states, then (member 0) of the parameters and the rest states.
     void finish(const BackMember<T> &member, int number) {
         const Index R = plan_.out, H = plan_.hidden;
-        const Index alive = schedule_.steps ? member.rows.alive(schedule_.active[0]) : 0;
+        const Index alive = schedule_.steps && takes_steps(number) ? member.rows.alive(schedule_.active[0]) : 0;
         for (Index p = 0; p < alive; ++p) {
             const Index i = member.rows.at(p), b = schedule_.order[i];
             BackRow<T> &row = member.step[p];
@@ -298,10 +304,13 @@ void backward(const Backward<T> &call) {
     const Schedule schedule = make_schedule(scratch, f.steps, f.batch, f.lengths, f.reverse);
     const Plan<T> &plan = *f.plan;
     const Index gates = kernel_of<T>(plan.cell, plan.proj > 0).gates, pairs = schedule.offset[schedule.steps];
-    const int sharing = threads_for(step_operations(plan, gates, f.batch), backward_step_per_thread, f.threads);
-    const Division wanted = divide(2 * step_operations(plan, gates, pairs), f.batch, f.threads, sharing);
+    const double work = 2 * step_operations(plan, gates, pairs);
+    const int sharing =
+        threads_for(step_operations(plan, gates, f.batch), backward_step_per_thread, int(plan.back_h.panels));
+    Division wanted = divide(work, f.batch, f.threads, sharing);
+    if (wanted.members == 1) wanted = {threads_for(work, work_per_thread, f.threads), false, true};
     Team team(wanted.members);
-    const Division division{team.size, wanted.by_rows};
+    const Division division{team.size, wanted.by_rows || team.size == 1, wanted.ahead && team.size > 1};
     BackwardPass<T>(call, schedule, division, team, scratch).run();
 }
 

@@ -36,6 +36,7 @@ struct Matrix {
     Index depth;    // length of the reduction
     Index columns;  // outputs; the rest of the last vector is zero
     Index panels, wide, vectors, narrow;
+    Index row;  // 0; or `data` is not packed, but rows k as they lie, so far apart
 };
 
 // Packed weights of one layer. Built by Kernels::pack, never changed afterwards.

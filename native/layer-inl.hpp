@@ -88,7 +88,8 @@ struct Layer {
                 start[r] = tile[r].x + x_first;
                 out[r] = sums + r * row_width;
             }
-            const TileCall<T> call{m.depth, a, 1, panel_data(m, panel), width * m.depth, start, x_panel, out, width};
+            const TileCall<T> call{m.depth, a,   1,    panel_data(m, panel), width, width * m.depth, start,
+                                   x_panel, out, width};
             run_tile(call, tile_rows, vectors, together);
             cell.forward[phase](GateTile<T>{tile, tile_rows, sums, row_width, block * lanes<T>, after - block,
                                             plan.hidden, step_of_last(phase)});

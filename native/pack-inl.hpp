@@ -24,7 +24,7 @@ T *allocate_zeros(Index count) {
 // `start` is zero, `data` not initialised: mostly what a matrix with this key held before.
 template <class T>
 Matrix<T> empty_matrix(Index depth, Index columns, Index vectors, bool evenly, const void *key) {
-    Matrix<T> m{nullptr, nullptr, depth, columns, 0, 0, 0, 0};
+    Matrix<T> m{nullptr, nullptr, depth, columns, 0, 0, 0, 0, 0};
     cut_panels(m, vectors, evenly);
     const Index padded = round_up(columns, lanes<T>);
     m.start = allocate_zeros<T>(padded);

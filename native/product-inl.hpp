@@ -22,7 +22,8 @@ struct TileCall {
     const T *const *a;
     Index a_step;
     const T *panel;
-    Index panel_step;  // from a panel to the next one, in the packed matrix
+    Index panel_row;   // from a row of the panel to the next one
+    Index panel_step;  // from a panel to the next one
     const T *const *start;
     Index start_step;  // from a panel to the next one, in the rows of start
     T *const *out;
@@ -31,7 +32,6 @@ struct TileCall {
 
 template <class T, int Rows, int Vectors, int Panels>
 void tile(const TileCall<T> &call) {
-    constexpr Index width = Vectors * lanes<T>;
     Vec<T> sum[Rows][Panels][Vectors];
     const T *a[Rows];
 #pragma GCC unroll 8
@@ -44,8 +44,8 @@ void tile(const TileCall<T> &call) {
             for (int v = 0; v < Vectors; ++v) sum[r][p][v] = load(start + p * call.start_step + v * lanes<T>);
     }
     const T *panel = call.panel;
-    const Index depth = call.depth, a_step = call.a_step, panel_step = call.panel_step;
-    for (Index k = 0; k < depth; ++k, panel += width) {
+    const Index depth = call.depth, a_step = call.a_step, panel_row = call.panel_row, panel_step = call.panel_step;
+    for (Index k = 0; k < depth; ++k, panel += panel_row) {
         Vec<T> b[Panels][Vectors];
 #pragma GCC unroll 4
         for (int p = 0; p < Panels; ++p)
@@ -169,7 +169,17 @@ Index vectors_before(const Matrix<T> &m, Index panel) {
 
 template <class T>
 T *panel_data(const Matrix<T> &m, Index panel) {
-    return m.data + vectors_before(m, panel) * lanes<T> * m.depth;
+    return m.data + vectors_before(m, panel) * lanes<T> * (m.row ? 1 : m.depth);
+}
+
+// Distance of two rows of a panel, and of two panels of this width.
+template <class T>
+Index row_step(const Matrix<T> &m, Index width) {
+    return m.row ? m.row : width;
+}
+template <class T>
+Index panel_step(const Matrix<T> &m, Index width) {
+    return m.row ? width : width * m.depth;
 }
 
 struct Range {
@@ -243,7 +253,8 @@ void multiply(const Product<T> &product, const Matrix<T> &m, Range panels) {
                          a,
                          product.a_step,
                          panel_data(m, panel),
-                         width * m.depth,
+                         row_step(m, width),
+                         panel_step(m, width),
                          start,
                          product.accumulate ? out_step : width,
                          out,

@@ -121,8 +121,8 @@ inline void deal_rows(Scratch &scratch, const Schedule &schedule, int members, R
 }
 
 // How a call is cut: by rows (members never wait for each other inside the loop over time); with few rows by hidden
-// units (a barrier at every step); or, when a step is too short for barriers, `ahead` (forward only): member 0 goes
-// through the steps while the others compute the products with x of the next chunk of time.
+// units (a barrier at every step); or, when a step is too short for barriers, `ahead`: member 0 goes through the steps,
+// while the others compute the products with x of the next chunk of time (forward) or wait for its weight gradients.
 struct Division {
     int members;
     bool by_rows, ahead = false;
@@ -141,7 +141,7 @@ struct Division {
 };
 
 // Below these a second thread costs more than it brings: floating-point operations of the whole call, and of one step
-// between two barriers. Backward, members that have no units of a step still share the weight gradients.
+// between two barriers.
 constexpr double work_per_thread = 1.5e6, forward_step_per_thread = 3e4, backward_step_per_thread = 2e4;
 constexpr Index rows_per_thread = 4;
 

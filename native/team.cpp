@@ -24,8 +24,8 @@ namespace {
 constexpr int most_threads = 128;
 constexpr int spins_before_sleep = 10000;  // 100 to 400 microseconds: what Python needs between two calls
 constexpr int spins_after_brief = 2000;    // 50 to 100 microseconds
-constexpr int spins_before_yield = 4000;
-constexpr int spins_for_start = 400;  // where a worker has not begun, perhaps because it waits for this processor
+constexpr int spins_before_yield = 40000;  // a millisecond or more
+constexpr int spins_for_start = 400;       // where a worker has not begun, perhaps because it waits for this processor
 constexpr std::int64_t pause_between_brief = 50000;  // nanoseconds; after a longer one sleepers are left alone
 
 std::atomic<int> thread_limit{1};

@@ -1,8 +1,9 @@
 // Gradients of the parameters and of x, taken up chunk by chunk.
 //
 // dW = sum over n of d[n] (outer product) input[n]: the product kernel with the roles turned, its rows being columns of
-// d and its depth the chunk's rows. The inputs are packed into panels first; d is read where it lies. Every element of
-// dW is one chain over n; chunks depend on the lengths alone, so neither threads nor tiles change a bit.
+// d and its depth the chunk's rows. The inputs are packed into panels first, unless they lie in the order of the pairs
+// as they are (dense rows of whole vectors); d is read where it lies. Every element of dW is one chain over n; chunks
+// depend on the lengths alone, so neither threads nor tiles change a bit.
 #pragma once
 
 #include "layer-inl.hpp"
@@ -81,12 +82,17 @@ class WeightGradients {
         if (g_.dweight_hr) fill(g_.dweight_hr, layer.plan.proj * H, T(0));
     }
 
+    // Whether inputs of the chunk from step `first` on have to be packed.
+    bool gathers(Index first) const { return (x_.count && !x_lies()) || (h_.count && !h_lies(first)) || made_.count; }
+
     // Packs the inputs of the chunk's rows `mine`.
-    void gather(Index rows, Range mine) {
+    void gather(Index rows, Range mine, Index first) {
         const Pair<T> *pairs = chunk_.pairs;
         const Index H = layer_.plan.hidden;
-        pack(x_, rows, mine, [pairs](Index n, Index j, Index count) { return load_part(pairs[n].x + j, count); });
-        pack(h_, rows, mine, [pairs](Index n, Index j, Index count) { return load_part(pairs[n].h + j, count); });
+        if (!x_lies())
+            pack(x_, rows, mine, [pairs](Index n, Index j, Index count) { return load_part(pairs[n].x + j, count); });
+        if (!h_lies(first))
+            pack(h_, rows, mine, [pairs](Index n, Index j, Index count) { return load_part(pairs[n].h + j, count); });
         if (layer_.plan.proj)
             pack(made_, rows, mine, [pairs, H](Index n, Index j, Index count) {
                 const T *tape = pairs[n].tape + j;
@@ -99,13 +105,20 @@ class WeightGradients {
     }
 
     // Adds the chunk to the member's share of every weight and bias gradient.
-    void accumulate(Index rows, int member, int members) {
+    void accumulate(Index rows, int member, int members, Index first) {
+        const T *const in_place[] = {x_lies() ? chunk_.pairs->x : nullptr, h_lies(first) ? chunk_.pairs->h : nullptr,
+                                     nullptr};
         WeightProduct<T> *const products[] = {&x_, &h_, &made_};
-        for (WeightProduct<T> *product : products) {
+        for (int i = 0; i < 3; ++i) {
+            const WeightProduct<T> *product = products[i];
             if (!product->count) continue;
             const Range mine = share(product->count, members, member);
             Matrix<T> input = product->input;
             input.depth = rows;
+            if (in_place[i]) {
+                input.data = const_cast<T *>(in_place[i]);
+                input.row = input.columns;
+            }
             multiply(Product<T>{mine.last - mine.first, product->columns + mine.first, product->d_row,
                                 product->rows + mine.first, true, false, 0},
                      input, {0, input.panels});
@@ -142,6 +155,11 @@ class WeightGradients {
     const T *fresh_sums() const { return fresh_sums_; }
 
  private:
+    // Whether the inputs of consecutive pairs lie side by side in the caller's arrays, in whole vectors.
+    bool dense() const { return !g_.forward.lengths && !g_.forward.resets && !g_.forward.reverse; }
+    bool x_lies() const { return dense() && layer_.plan.inputs % lanes<T> == 0; }
+    bool h_lies(Index first) const { return dense() && first > 0 && layer_.plan.out % lanes<T> == 0; }
+
     // Row of the stacked input weights that column q of d belongs to: reset-after GRU keeps its gradients as n r z hn.
     Index x_row(Index q) const {
         const Index H = layer_.plan.hidden;
@@ -153,7 +171,7 @@ class WeightGradients {
         const Index padded = round_up(width, lanes<T>);
         T *start = take<T>(scratch, padded);
         fill(start, padded, T(0));
-        product.input = {take<T>(scratch, padded * chunk_.capacity), start, chunk_.capacity, width, 0, 0, 0, 0};
+        product.input = {take<T>(scratch, padded * chunk_.capacity), start, chunk_.capacity, width, 0, 0, 0, 0, 0};
         cut_panels(product.input, most_vectors, true);
         product.count = count;
         product.columns = take<const T *>(scratch, count);
