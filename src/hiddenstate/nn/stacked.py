@@ -99,17 +99,17 @@ class Stacked(torch.nn.Module if TYPE_CHECKING else object):
         """
         if path == "python" and lengths is not None:
             paths.check_lengths(lengths, x.shape[0])
-        scan, directions = _SCANS[path], 2 if self.bidirectional else 1
-        if path == "native":
-            scan = partial(scan, keep=keep)
+        scan, directions, scans = _SCANS[path], 2 if self.bidirectional else 1, len(self._all_weights)
 
         def run(
             layer: int, direction: int, x: Tensor, state: State | None, reverse: bool
         ) -> tuple[Tensor, State]:
             index = layer * directions + direction
+            # One segment's tape at a time: that of the scan with which backward begins.
+            kept = {"keep": keep, "keep_last": index == scans - 1} if path == "native" else {}
             return scan(
                 self.cell, self._params(index), x, state,
-                lengths=lengths, resets=resets, rest=self._rest(index), reverse=reverse,
+                lengths=lengths, resets=resets, rest=self._rest(index), reverse=reverse, **kept,
             )  # fmt: skip
 
         dropping = self.dropout > 0 and self.training
