@@ -69,15 +69,14 @@ def _fields(state: State | None) -> tuple[Tensor | None, Tensor | None]:
 
 def _run(
     arguments: Arguments, cell: str, reverse: bool, keep: int, keep_last: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor | None]:
     if not _is_plain(arguments.x):
         tracing = torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage] - a trace serves both modes
         kept = keep if torch.is_grad_enabled() or tracing else NOTHING
         return operators.scan(arguments, cell, reverse, kept)[:3]
     if torch.is_grad_enabled() and any(t.requires_grad for t in arguments if t is not None):
         return _EagerScan.apply(*arguments, cell, reverse, keep, keep_last)  # pyright: ignore[reportReturnType]
-    packed = kernel.plan(arguments, cell, backward=False)
-    return segments.forward(arguments, packed, reverse, NOTHING)[:3]
+    return kernel.infer(arguments, cell, reverse)
 
 
 def _is_plain(x: Tensor) -> bool:
@@ -95,7 +94,7 @@ class _EagerScan(torch.autograd.Function):
     """The eager path: as the registered operator, without its overhead, and with the weights packed once."""
 
     @staticmethod
-    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor, Tensor | None]:
         *tensors, ctx.cell, ctx.reverse, ctx.keep, keep_last = inputs
         arguments = Arguments(*tensors)
         ctx.packed = kernel.plan(arguments, ctx.cell, backward=True)

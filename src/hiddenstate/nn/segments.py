@@ -20,6 +20,9 @@ from hiddenstate import native
 from . import kernel
 from .kernel import TAPE, Arguments, Outputs
 
+_State = tuple[Tensor, Tensor | None]
+"""``h`` and ``c`` (None: no LSTM)."""
+
 
 def forward(
     arguments: Arguments, packed: native.Plan, reverse: bool, keep: int, last: Outputs | None = None
@@ -76,15 +79,15 @@ class _Segments:
         y, h_n, c_n, borders = outputs
         states = [*(self._state(border) for border in borders), (h_n, c_n)]
         for value, given in zip(states[0], self.given[1:3], strict=True):
-            value.copy_(torch.zeros_like(value) if given is None else given)
+            if value is not None:
+                value.copy_(torch.zeros_like(value) if given is None else given)
         tapes = [borders[:0]] * len(self.spans)
         if last is not None:
             tapes[-1] = last.tape
-        for span, before, after, tape in zip(self.spans, states[:-1], states[1:], tapes, strict=True):
+        for span, before, (h, c), tape in zip(self.spans, states[:-1], states[1:], tapes, strict=True):
             self._restart(span, before)
-            kernel.forward(
-                self._part(span, before), self.packed, self.reverse, Outputs(y[span], *after, tape)
-            )
+            outputs = Outputs(y[span], h, c, tape)
+            kernel.forward(self._part(span, before), self.packed, self.reverse, outputs)
         if last is not None:
             shown = y[self.spans[-1]]
             last.y[: len(shown)] = shown  # a copy: the output may change, or go, before backward
@@ -129,12 +132,13 @@ class _Segments:
                     total += torch.where(flags[:, None], value, 0.0).sum(0)
                 value[flags] = 0.0
 
-    def _restart(self, span: slice, state: Sequence[Tensor]) -> None:
+    def _restart(self, span: slice, state: _State) -> None:
         """Puts the rest state where a segment starts from it."""
         flags = self._flags(span)
         if flags is not None:
             for value, rest in zip(state, self.given[8:10], strict=True):
-                value[flags] = 0.0 if rest is None else rest
+                if value is not None:
+                    value[flags] = 0.0 if rest is None else rest
 
     def _flags(self, span: slice) -> Tensor | None:
         """Rows that enter a segment from rest though the flag lies outside it: backwards, at its end."""
@@ -143,22 +147,22 @@ class _Segments:
             return None
         return resets[end] if lengths is None else resets[end] & (lengths > end)
 
-    def _part(self, span: slice, state: Sequence[Tensor]) -> Arguments:
+    def _part(self, span: slice, state: _State) -> Arguments:
         """The arguments of one segment that starts from ``state``."""
         x, lengths, resets = self.given.x[span], self.given.lengths, self.given.resets
         return self.given._replace(
             x=x,
             h0=state[0],
-            c0=state[1] if self.packed.cell == "lstm" else None,
+            c0=state[1],
             lengths=None if lengths is None else (lengths - span.start).clamp(0, len(x)),
             resets=None if resets is None else resets[span],
         )
 
-    def _state(self, border: Tensor) -> tuple[Tensor, Tensor]:
-        """Views of ``h`` and ``c``, which is without columns where there is none."""
+    def _state(self, border: Tensor) -> _State:
+        """Views of ``h`` and ``c``."""
         _, batch, hidden, out = self.given.sizes
         h, c = border[: batch * out], border[batch * out :]
-        return h.view(batch, out), c.view(batch, hidden if self.packed.cell == "lstm" else 0)
+        return h.view(batch, out), c.view(batch, hidden) if self.packed.cell == "lstm" else None
 
 
 def _add(totals: Sequence[Tensor | None], parts: Sequence[Tensor | None]) -> None:

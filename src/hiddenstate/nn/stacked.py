@@ -73,7 +73,12 @@ class Stacked(torch.nn.Module if TYPE_CHECKING else object):
 
     def _params(self, index: int) -> dict[str, Tensor]:
         """Parameters of one layer in one direction, by name without suffix."""
-        return {name.partition("_l")[0]: getattr(self, name) for name in self._all_weights[index]}
+        return {name.partition("_l")[0]: self._weight(name) for name in self._all_weights[index]}
+
+    def _weight(self, name: str) -> Tensor:
+        """``getattr``, which for parameters takes ten times as long; some weights are made from others."""
+        found = self._parameters.get(name)
+        return getattr(self, name) if found is None else found
 
     def _rest(self, index: int) -> State | None:
         """The learned state ``[R]`` that one layer in one direction starts from."""
