@@ -208,3 +208,22 @@ def test_errors_of_the_form_that_torch_lacks():
         layer(torch.zeros(6, 3, 9))
     with pytest.raises(ValueError, match="does not match weight dtype"):
         layer(torch.zeros(6, 3, 4).double())
+
+
+class Halved(torch.nn.Module):
+    def forward(self, weight):
+        return weight / 2
+
+
+def test_weights_made_from_others():
+    plain, made = (hs_nn.LSTM(3, 5, num_layers=2) for _ in range(2))
+    made.load_state_dict(plain.state_dict())
+    for name in ("weight_ih_l0", "weight_hh_l1"):
+        torch.nn.utils.parametrize.register_parametrization(made, name, Halved())
+        with torch.no_grad():
+            getattr(plain, name).div_(2)
+    x = torch.randn(4, 2, 3)
+    assert torch.equal(made(x)[0], plain(x)[0])
+    made(x)[0].sum().backward()
+    plain(x)[0].sum().backward()
+    torch.testing.assert_close(made.parametrizations.weight_hh_l1.original.grad, plain.weight_hh_l1.grad / 2)

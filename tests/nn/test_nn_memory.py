@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import hiddenstate as hs
 from hiddenstate.errors import OptionError
-from hiddenstate.nn import memory
+from hiddenstate.nn import kernel, memory, ops
 from where import BEST_PATHS
 
 LAYERS = {
@@ -40,7 +40,7 @@ def pair(name, **options):
 
 
 def results(layer, x, hx, lengths, resets):
-    """Outputs, then gradients of everything that has one."""
+    """Outputs, then gradients of everything that has one; the same again from a graph that is used twice."""
     x = x.clone().requires_grad_()
     state = hx and tuple(h.clone().requires_grad_() for h in hx)
     given_state = state[0] if state and len(state) == 1 else state
@@ -48,8 +48,11 @@ def results(layer, x, hx, lengths, resets):
     outputs = [y, *((last,) if isinstance(last, torch.Tensor) else last)]
     seeds = [torch.randn(o.shape, generator=torch.Generator().manual_seed(1), dtype=o.dtype) for o in outputs]
     wanted = [x, *(state or ()), *layer.parameters()]
-    grads = torch.autograd.grad(outputs, wanted, seeds, allow_unused=True)
-    return outputs, [torch.zeros_like(w) if g is None else g for w, g in zip(wanted, grads, strict=True)]
+    first, second = (
+        torch.autograd.grad(outputs, wanted, seeds, allow_unused=True, retain_graph=True) for _ in range(2)
+    )
+    assert all(g is again or torch.equal(g, again) for g, again in zip(first, second, strict=True))
+    return outputs, [torch.zeros_like(w) if g is None else g for w, g in zip(wanted, first, strict=True)]
 
 
 @settings(max_examples=40, deadline=None)
@@ -99,6 +102,45 @@ def test_no_tape_is_kept(cut):
     kept = [value for value in y.grad_fn.saved_tensors if value is not None]
     assert (3, 2 * (5 + 5)) in [tuple(value.shape) for value in kept]
     assert max(value.numel() for value in kept) == max(4 * 5 * 5, 8 * 2 * 4)
+
+
+@pytest.fixture
+def steps_run(monkeypatch):
+    """The lengths of all runs of the forward kernel."""
+    found, run = [], kernel.forward
+    monkeypatch.setattr(
+        kernel, "forward", lambda given, *rest: (found.append(len(given.x)), run(given, *rest))
+    )
+    return found
+
+
+@pytest.mark.parametrize(("reverse", "spans"), [(False, [3, 3, 2]), (True, [2, 3, 3])])
+def test_the_last_segment_runs_once(cut, steps_run, reverse, spans):
+    _, layer = cut
+    x = torch.randn(8, 2, 4, dtype=torch.float64, requires_grad=True)
+    y, _ = ops.scan(layer.cell, layer._params(0), x, None, reverse=reverse, keep=3, keep_last=True)
+    assert steps_run == spans
+    torch.autograd.grad(y.sum(), x, retain_graph=True)
+    assert steps_run == [*spans, *spans[1::-1]]
+    torch.autograd.grad(y.sum(), x, retain_graph=True)  # its tape has been overwritten
+    assert steps_run == [*spans, *spans[1::-1], *spans[::-1]]
+
+
+def test_of_a_stack_one_tape_is_kept(monkeypatch, steps_run):
+    # The one that backward begins with: more would add to the peak.
+    monkeypatch.setattr(memory, "segment", lambda stack, budget: 3)
+    _, layer = pair("gru", num_layers=2, bidirectional=True)
+    layer(torch.randn(6, 2, 4, dtype=torch.float64))[0].sum().backward()
+    assert steps_run == [3, 3] * 4 + [3] + [3, 3] * 3
+
+
+def test_what_is_kept_is_no_view_of_the_output(cut):
+    whole, layer = cut
+    x = torch.randn(8, 2, 4, dtype=torch.float64, requires_grad=True)
+    y, _ = layer(x)
+    y.data.zero_()
+    mine, other = (torch.autograd.grad(out.sum(), x)[0] for out in (y, whole(x)[0]))
+    torch.testing.assert_close(mine, other)
 
 
 def test_a_graph_is_used_twice(cut):

@@ -10,6 +10,7 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from hiddenstate import native
@@ -72,7 +73,7 @@ A positive number S keeps the states before every S steps, from which ``segments
 
 
 class Outputs(NamedTuple):
-    """What one scan gives: ``y [T, B, R]``, ``h_n [B, R]``, ``c_n [B, H]`` (empty: no LSTM), and the tape.
+    """What one scan gives: ``y [T, B, R]``, ``h_n [B, R]``, ``c_n [B, H]`` (None: no LSTM), and the tape.
 
     The tape is what backward needs of every step, ``[T*B, fields*H]``, or the states before every segment,
     ``[segments, B*(R + H)]`` (LSTM) or ``[segments, B*R]``; with ``keep=NOTHING`` it has no rows.
@@ -80,7 +81,7 @@ class Outputs(NamedTuple):
 
     y: Tensor
     h_n: Tensor
-    c_n: Tensor
+    c_n: Tensor | None
     tape: Tensor
 
 
@@ -88,9 +89,10 @@ def allocate(arguments: Arguments, cell: str, keep: int) -> Outputs:
     """Uninitialised outputs; with fake tensors this is the shape rule."""
     time, batch, hidden, out = arguments.sizes
     new = arguments.x.new_empty
-    c_n = new((batch, hidden) if cell == "lstm" else (0,))
+    c_n = new((batch, hidden)) if cell == "lstm" else None
     if keep > 0:
-        tape = new((len(spans(time, keep, reverse=False)), batch * (out + len(c_n.shape[1:]) * hidden)))
+        width = out if c_n is None else out + hidden
+        tape = new((len(spans(time, keep, reverse=False)), batch * width))
     else:
         tape = new((time * batch if keep == TAPE else 0, _tape_fields(cell) * hidden))
     return Outputs(new((time, batch, out)), new((batch, out)), c_n, tape)
@@ -109,17 +111,26 @@ def _tape_fields(cell: str) -> int:
 
 def plan(arguments: Arguments, cell: str, *, backward: bool) -> native.Plan:
     """The weights, packed for the kernels. Made at every call: an optimiser changes weights unseen."""
-    weights = (_array(tensor) for tensor in arguments[3:8])
-    return native.Plan(cell, *weights, backward=backward)
+    return native.Plan(cell, *map(_array, arguments[3:8]), backward=backward)
 
 
 def forward(arguments: Arguments, packed: native.Plan, reverse: bool, outputs: Outputs) -> None:
     """One layer in one direction, into ``outputs``; a tape without rows is not written."""
     y, h_n, c_n, tape = outputs
     native.forward(
-        packed, *_operands(arguments), reverse, y.numpy(), h_n.numpy(),
-        c_n.numpy() if packed.cell == "lstm" else None, tape.numpy() if tape.numel() else None,
+        packed, *_operands(arguments), reverse, _array(y), _array(h_n), _array(c_n),
+        _array(tape) if tape.numel() else None,
     )  # fmt: skip
+
+
+def infer(arguments: Arguments, cell: str, reverse: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+    """``y``, ``h_n`` and ``c_n`` of one layer in one direction that no backward follows."""
+    time, batch, hidden, out = arguments.sizes
+    new = arguments.x.new_empty
+    y, h_n, c_n = new((time, batch, out)), new((batch, out)), new((batch, hidden)) if cell == "lstm" else None
+    packed = plan(arguments, cell, backward=False)
+    native.forward(packed, *_operands(arguments), reverse, _array(y), _array(h_n), _array(c_n), None)
+    return y, h_n, c_n
 
 
 def backward(
@@ -147,7 +158,9 @@ def backward(
 def new_gradients(arguments: Arguments, needs: Sequence[bool]) -> list[Tensor | None]:
     """Uninitialised gradients of the arguments that ``needs`` asks for; None for the others."""
     return [
-        tensor.new_empty(tensor.shape) if need and tensor is not None else None
+        torch.empty_like(tensor, memory_format=torch.contiguous_format)
+        if need and tensor is not None
+        else None
         for need, tensor in zip(needs, arguments, strict=False)
     ]
 
@@ -167,4 +180,4 @@ def _operands(given: Arguments) -> tuple[_Memory, _Memory, _Memory, _Memory, _Me
 
 def _array(tensor: Tensor | None) -> _Memory:
     """A tensor's memory as numpy, which gives it away faster than torch does; a copy if not C-contiguous."""
-    return None if tensor is None else tensor.detach().contiguous().numpy()
+    return None if tensor is None else tensor.contiguous().numpy(force=True)

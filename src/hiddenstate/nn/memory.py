@@ -80,7 +80,10 @@ class Stack(NamedTuple):
         return held + self.D * -(-self.T // keep) * self.B * (self.R + self.cell_state * self.H)
 
     def _working(self, layer: int, keep: int) -> int:
-        """Of the layer's backward alone: gradients, the tape of a segment, and what the kernels hold."""
+        """Of the layer's backward alone: gradients, the tape of a segment, and what the kernels hold.
+
+        The segment's tape that forward keeps is that of the backward which comes first, of the last layer.
+        """
         inputs = self._inputs(layer)
         gradients = self._weights(layer) + (self.D if layer else self.D - 1) * self._numbers(inputs)
         strided = self.D > 1 or (self.copied and layer == self.L - 1)

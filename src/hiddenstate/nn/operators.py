@@ -85,12 +85,18 @@ def _forward_cpu(*inputs: Any) -> tuple[Tensor, ...]:
     if keep == TAPE and arguments.lengths is not None:
         # An operator's outputs are functions of its inputs, to the last unused row.
         outputs.tape[int(arguments.lengths.sum()) :].zero_()
-    return tuple(outputs)
+    return _all_tensors(outputs)
 
 
 def _forward_fake(*inputs: Any) -> tuple[Tensor, ...]:
     *tensors, cell, _, keep = inputs
-    return tuple(kernel.allocate(Arguments(*tensors), cell, keep))
+    return _all_tensors(kernel.allocate(Arguments(*tensors), cell, keep))
+
+
+def _all_tensors(outputs: kernel.Outputs) -> tuple[Tensor, ...]:
+    """An operator has no optional outputs: an empty tensor stands for no cell state."""
+    y, h_n, c_n, tape = outputs
+    return y, h_n, y.new_empty(0) if c_n is None else c_n, tape
 
 
 def _forward_setup(ctx: Any, inputs: tuple, output: tuple) -> None:

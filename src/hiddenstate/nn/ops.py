@@ -30,6 +30,7 @@ def scan(
     rest: State | None = None,
     reverse: bool = False,
     keep: int = TAPE,
+    keep_last: bool = False,
 ) -> tuple[Tensor, State]:
     """One layer in one direction by the native kernels, differentiable in every floating-point argument.
 
@@ -44,6 +45,7 @@ def scan(
         rest: state that a row restarts from, fields ``[*]``; None: zeros.
         reverse: from each row's last step to its first.
         keep: what is kept for a backward, see ``kernel.TAPE``.
+        keep_last: of segments, whether the last one's tape is kept for the first backward.
 
     Returns:
         ``y [T, B, R]`` (zero at padded steps) and the state after the last step.
@@ -56,7 +58,7 @@ def scan(
         x, h0, c0, params["weight_ih"], params["weight_hh"], params.get("bias_ih"), params.get("bias_hh"),
         params.get("weight_hr"), rest_h, rest_c, lengths, resets,
     )  # fmt: skip
-    y, *last = _run(arguments, str(cell.native), reverse, keep)
+    y, *last = _run(arguments, str(cell.native), reverse, keep, keep_last)
     return y, cell.State(*last[: len(cell.State._fields)])
 
 
@@ -65,15 +67,16 @@ def _fields(state: State | None) -> tuple[Tensor | None, Tensor | None]:
     return getattr(state, "h", None), getattr(state, "c", None)
 
 
-def _run(arguments: Arguments, cell: str, reverse: bool, keep: int) -> tuple[Tensor, Tensor, Tensor]:
+def _run(
+    arguments: Arguments, cell: str, reverse: bool, keep: int, keep_last: bool
+) -> tuple[Tensor, Tensor, Tensor | None]:
     if not _is_plain(arguments.x):
         tracing = torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage] - a trace serves both modes
         kept = keep if torch.is_grad_enabled() or tracing else NOTHING
         return operators.scan(arguments, cell, reverse, kept)[:3]
     if torch.is_grad_enabled() and any(t.requires_grad for t in arguments if t is not None):
-        return _EagerScan.apply(*arguments, cell, reverse, keep)  # pyright: ignore[reportReturnType]
-    packed = kernel.plan(arguments, cell, backward=False)
-    return segments.forward(arguments, packed, reverse, NOTHING)[:3]
+        return _EagerScan.apply(*arguments, cell, reverse, keep, keep_last)  # pyright: ignore[reportReturnType]
+    return kernel.infer(arguments, cell, reverse)
 
 
 def _is_plain(x: Tensor) -> bool:
@@ -91,11 +94,15 @@ class _EagerScan(torch.autograd.Function):
     """The eager path: as the registered operator, without its overhead, and with the weights packed once."""
 
     @staticmethod
-    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
-        *tensors, ctx.cell, ctx.reverse, ctx.keep = inputs
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor, Tensor | None]:
+        *tensors, ctx.cell, ctx.reverse, ctx.keep, keep_last = inputs
         arguments = Arguments(*tensors)
         ctx.packed = kernel.plan(arguments, ctx.cell, backward=True)
-        y, h_n, c_n, tape = segments.forward(arguments, ctx.packed, ctx.reverse, ctx.keep)
+        if ctx.keep > 0 and keep_last:
+            ctx.last = segments.new_segment(arguments, ctx.cell, ctx.keep)
+        y, h_n, c_n, tape = segments.forward(
+            arguments, ctx.packed, ctx.reverse, ctx.keep, getattr(ctx, "last", None)
+        )
         ctx.save_for_backward(*arguments, operators.saved_output(y, ctx.keep), tape)
         ctx.set_materialize_grads(False)
         return y, h_n, c_n
@@ -103,7 +110,8 @@ class _EagerScan(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *d_outputs: Tensor | None) -> tuple[Tensor | None, ...]:
         if not operators.any_of(d_outputs):
-            return (None,) * (len(Arguments._fields) + 3)
+            return (None,) * (len(Arguments._fields) + 4)
+        last = vars(ctx).pop("last", None)  # backward writes over it, and a graph may be used again
         *tensors, y, tape = ctx.saved_tensors
         arguments = Arguments(*tensors)
         needs = ctx.needs_input_grad[:DIFFERENTIABLE]
@@ -113,6 +121,6 @@ class _EagerScan(torch.autograd.Function):
             )
         else:
             gradients = segments.backward(
-                d_outputs, arguments, y, tape, ctx.packed, ctx.reverse, ctx.keep, needs
+                d_outputs, arguments, y, tape, ctx.packed, ctx.reverse, ctx.keep, needs, last
             )
-        return *gradients, None, None, None, None, None
+        return *gradients, None, None, None, None, None, None

@@ -23,14 +23,13 @@ def has_native(cell: Cell, x: Tensor, others: Iterable[Tensor]) -> bool:
 
     They have no rules for autocast and for forward-mode derivatives.
     """
-    return (
-        cell.native is not None
-        and x.device.type == "cpu"
-        and x.dtype in _DTYPES
-        and all(other.dtype == x.dtype and other.device == x.device for other in others)
-        and not torch.is_autocast_enabled("cpu")
-        and forward_ad._current_level < 0
-    )
+    dtype = x.dtype
+    if cell.native is None or not x.is_cpu or dtype not in _DTYPES:
+        return False
+    for other in others:  # a loop, for it is run at every call of a layer
+        if other.dtype != dtype or not other.is_cpu:
+            return False
+    return not torch.is_autocast_enabled("cpu") and forward_ad._current_level < 0
 
 
 def as_lengths(lengths: Any, x: Tensor) -> Tensor:

@@ -3,6 +3,9 @@
 Forward keeps the states before every segment. Backward goes from the last segment to the first: it runs the
 segment again, which gives the same bits, keeps its tape, and hands the gradient of its first state on to the
 segment before. Gradients are exact; only sums over time are rounded differently, being added up by segment.
+
+Backward holds the tape of one segment at a time and begins with the last, so forward may keep that one: it
+lies in the same memory and is not computed twice.
 """
 
 from __future__ import annotations
@@ -17,12 +20,20 @@ from hiddenstate import native
 from . import kernel
 from .kernel import TAPE, Arguments, Outputs
 
+_State = tuple[Tensor, Tensor | None]
+"""``h`` and ``c`` (None: no LSTM)."""
 
-def forward(arguments: Arguments, packed: native.Plan, reverse: bool, keep: int) -> Outputs:
-    """One layer in one direction, with what ``keep`` asks for (see ``kernel``)."""
+
+def forward(
+    arguments: Arguments, packed: native.Plan, reverse: bool, keep: int, last: Outputs | None = None
+) -> Outputs:
+    """One layer in one direction, with what ``keep`` asks for (see ``kernel``).
+
+    ``last``, of ``new_segment``, takes what backward needs of the last segment.
+    """
     outputs = kernel.allocate(arguments, packed.cell, keep)
     if keep > 0:
-        _Segments(arguments, packed, reverse, keep).forward(outputs)
+        _Segments(arguments, packed, reverse, keep).forward(outputs, last)
     else:
         kernel.forward(arguments, packed, reverse, outputs)
     return outputs
@@ -37,16 +48,23 @@ def backward(
     reverse: bool,
     keep: int,
     needs: Sequence[bool],
+    last: Outputs | None = None,
 ) -> list[Tensor | None]:
     """Gradients of the arguments that ``needs`` asks for, from those of ``y``, ``h_n`` and ``c_n``.
 
-    ``tape`` is what ``forward`` kept; ``y`` may be None when that is borders.
+    ``tape`` is what ``forward`` kept; ``y`` may be None when that is borders. ``last`` is what ``forward``
+    filled, and is overwritten; None: the last segment is run again too.
     """
     if y is None:
-        return _Segments(arguments, packed, reverse, keep).backward(d_outputs, tape, needs)
+        return _Segments(arguments, packed, reverse, keep).backward(d_outputs, tape, needs, last)
     gradients = kernel.new_gradients(arguments, needs)
     kernel.backward(d_outputs, arguments, y, tape, packed, reverse, gradients)
     return gradients
+
+
+def new_segment(arguments: Arguments, cell: str, size: int) -> Outputs:
+    """Memory for what one segment gives, its tape included."""
+    return kernel.allocate(arguments._replace(x=arguments.x[:size]), cell, TAPE)
 
 
 class _Segments:
@@ -56,56 +74,52 @@ class _Segments:
         self.given, self.packed, self.reverse, self.size = arguments, packed, reverse, size
         self.spans = kernel.spans(len(arguments.x), size, reverse=reverse)
 
-    def forward(self, outputs: Outputs) -> None:
+    def forward(self, outputs: Outputs, last: Outputs | None) -> None:
         """Writes the outputs; in place of the tape, the state before every segment."""
         y, h_n, c_n, borders = outputs
-        state: Sequence[Tensor | None] = self.given[1:3]
-        for border, span in zip(borders, self.spans, strict=True):
-            flags = self._flags(span)
-            for value, before, rest in zip(self._state(border), state, self.given[8:10], strict=False):
-                value.copy_(_or_zeros(before, value))
-                if flags is not None:
-                    value[flags] = _or_zeros(rest, value[0])
-            part = self._part(span, border)
-            kernel.forward(part, self.packed, self.reverse, Outputs(y[span], h_n, c_n, borders[:0]))
-            state = h_n, c_n
+        states = [*(self._state(border) for border in borders), (h_n, c_n)]
+        for value, given in zip(states[0], self.given[1:3], strict=True):
+            if value is not None:
+                value.copy_(torch.zeros_like(value) if given is None else given)
+        tapes = [borders[:0]] * len(self.spans)
+        if last is not None:
+            tapes[-1] = last.tape
+        for span, before, (h, c), tape in zip(self.spans, states[:-1], states[1:], tapes, strict=True):
+            self._restart(span, before)
+            outputs = Outputs(y[span], h, c, tape)
+            kernel.forward(self._part(span, before), self.packed, self.reverse, outputs)
+        if last is not None:
+            shown = y[self.spans[-1]]
+            last.y[: len(shown)] = shown  # a copy: the output may change, or go, before backward
 
     def backward(
-        self, d_outputs: Sequence[Tensor | None], borders: Tensor, needs: Sequence[bool]
+        self,
+        d_outputs: Sequence[Tensor | None],
+        borders: Tensor,
+        needs: Sequence[bool],
+        last: Outputs | None,
     ) -> list[Tensor | None]:
         """The gradients that ``needs`` asks for, from the last segment to the first."""
         dy, *d_state = d_outputs
-        totals = kernel.new_gradients(self.given, needs)
-        for total in totals[3:]:
-            if total is not None:
-                total.zero_()
-        steps = kernel.allocate(self.given._replace(x=self.given.x[: self.size]), self.packed.cell, TAPE)
-        for border, span in zip(borders.flip(0), self.spans[::-1], strict=True):
-            part = self._part(span, border)
-            gradients = kernel.new_gradients(part, [False, True, True, *needs[3:]])
-            gradients[0] = None if totals[0] is None else totals[0][span]
+        totals = kernel.new_gradients(self.given, [needs[0], False, False, *needs[3:]])
+        parts = kernel.new_gradients(self.given, [False, False, False, *needs[3:]])
+        steps = last or new_segment(self.given, self.packed.cell, self.size)
+        for span, border in reversed(list(zip(self.spans, borders, strict=True))):
+            ends = span is self.spans[-1]
+            part = self._part(span, self._state(border))
+            again = steps._replace(y=steps.y[: len(part.x)])
+            if last is None or not ends:
+                kernel.forward(part, self.packed, self.reverse, again)
             d_part = (None if dy is None else dy[span], *d_state)
-            self._pull(d_part, part, steps, gradients)
-            d_state = gradients[1:3]
+            d_state = kernel.new_gradients(part, [False, True, True])[1:]
+            dx = None if totals[0] is None else totals[0][span]
+            gradients = [dx, *d_state, *(totals if ends else parts)[3:]]
+            kernel.backward(d_part, part, again.y, again.tape, self.packed, self.reverse, gradients)
             self._leave(span, d_state, totals[8:10])
-            _add(totals[3:], gradients[3:])
-        for total, value in zip(totals[1:3], d_state, strict=True):
-            if total is not None and value is not None:
-                total.copy_(value)
+            if not ends:
+                _add(totals[3:], parts[3:])
+        totals[1:3] = [value if need else None for value, need in zip(d_state, needs[1:3], strict=True)]
         return totals
-
-    def _pull(
-        self,
-        d_part: Sequence[Tensor | None],
-        part: Arguments,
-        steps: Outputs,
-        gradients: Sequence[Tensor | None],
-    ) -> None:
-        """Runs a segment once more, in the memory of ``steps``, and then backwards."""
-        time, batch, _ = part.x.shape
-        outputs = steps._replace(y=steps.y[:time], tape=steps.tape[: time * batch])
-        kernel.forward(part, self.packed, self.reverse, outputs)
-        kernel.backward(d_part, part, outputs.y, outputs.tape, self.packed, self.reverse, gradients)
 
     def _leave(self, span: slice, d_state: Sequence[Tensor | None], d_rest: Sequence[Tensor | None]) -> None:
         """Gradients of rows that a segment starts from rest belong to the rest state."""
@@ -118,6 +132,14 @@ class _Segments:
                     total += torch.where(flags[:, None], value, 0.0).sum(0)
                 value[flags] = 0.0
 
+    def _restart(self, span: slice, state: _State) -> None:
+        """Puts the rest state where a segment starts from it."""
+        flags = self._flags(span)
+        if flags is not None:
+            for value, rest in zip(state, self.given[8:10], strict=True):
+                if value is not None:
+                    value[flags] = 0.0 if rest is None else rest
+
     def _flags(self, span: slice) -> Tensor | None:
         """Rows that enter a segment from rest though the flag lies outside it: backwards, at its end."""
         resets, lengths, end = self.given.resets, self.given.lengths, span.stop
@@ -125,27 +147,22 @@ class _Segments:
             return None
         return resets[end] if lengths is None else resets[end] & (lengths > end)
 
-    def _part(self, span: slice, border: Tensor) -> Arguments:
-        """The arguments of one segment."""
+    def _part(self, span: slice, state: _State) -> Arguments:
+        """The arguments of one segment that starts from ``state``."""
         x, lengths, resets = self.given.x[span], self.given.lengths, self.given.resets
-        h0, c0 = (*self._state(border), None)[:2]
         return self.given._replace(
             x=x,
-            h0=h0,
-            c0=c0,
+            h0=state[0],
+            c0=state[1],
             lengths=None if lengths is None else (lengths - span.start).clamp(0, len(x)),
             resets=None if resets is None else resets[span],
         )
 
-    def _state(self, border: Tensor) -> list[Tensor]:
-        """Views of ``h`` and, for an LSTM, ``c``."""
+    def _state(self, border: Tensor) -> _State:
+        """Views of ``h`` and ``c``."""
         _, batch, hidden, out = self.given.sizes
         h, c = border[: batch * out], border[batch * out :]
-        return [h.view(batch, out), c.view(batch, hidden)] if len(c) else [h.view(batch, out)]
-
-
-def _or_zeros(value: Tensor | None, like: Tensor) -> Tensor:
-    return torch.zeros_like(like) if value is None else value
+        return h.view(batch, out), c.view(batch, hidden) if self.packed.cell == "lstm" else None
 
 
 def _add(totals: Sequence[Tensor | None], parts: Sequence[Tensor | None]) -> None:

@@ -73,7 +73,12 @@ class Stacked(torch.nn.Module if TYPE_CHECKING else object):
 
     def _params(self, index: int) -> dict[str, Tensor]:
         """Parameters of one layer in one direction, by name without suffix."""
-        return {name.partition("_l")[0]: getattr(self, name) for name in self._all_weights[index]}
+        return {name.partition("_l")[0]: self._weight(name) for name in self._all_weights[index]}
+
+    def _weight(self, name: str) -> Tensor:
+        """``getattr``, which for parameters takes ten times as long; some weights are made from others."""
+        found = self._parameters.get(name)
+        return getattr(self, name) if found is None else found
 
     def _rest(self, index: int) -> State | None:
         """The learned state ``[R]`` that one layer in one direction starts from."""
@@ -99,17 +104,17 @@ class Stacked(torch.nn.Module if TYPE_CHECKING else object):
         """
         if path == "python" and lengths is not None:
             paths.check_lengths(lengths, x.shape[0])
-        scan, directions = _SCANS[path], 2 if self.bidirectional else 1
-        if path == "native":
-            scan = partial(scan, keep=keep)
+        scan, directions, scans = _SCANS[path], 2 if self.bidirectional else 1, len(self._all_weights)
 
         def run(
             layer: int, direction: int, x: Tensor, state: State | None, reverse: bool
         ) -> tuple[Tensor, State]:
             index = layer * directions + direction
+            # One segment's tape at a time: that of the scan with which backward begins.
+            kept = {"keep": keep, "keep_last": index == scans - 1} if path == "native" else {}
             return scan(
                 self.cell, self._params(index), x, state,
-                lengths=lengths, resets=resets, rest=self._rest(index), reverse=reverse,
+                lengths=lengths, resets=resets, rest=self._rest(index), reverse=reverse, **kept,
             )  # fmt: skip
 
         dropping = self.dropout > 0 and self.training
