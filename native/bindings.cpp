@@ -171,6 +171,16 @@ void backward(const LayerPlan &plan, handle x, handle h0, handle c0, handle leng
     });
 }
 
+// Uninitialised memory that goes back to its keeper, for the next call, when the array is deleted.
+nb::object reusable(Index rows, Index columns, bool wide) {
+    const std::size_t bytes = std::size_t(rows) * std::size_t(columns) * (wide ? sizeof(double) : sizeof(float));
+    void *memory = allocate_aligned(bytes, nullptr);
+    const nb::capsule owner(memory, [](void *p) noexcept { release_aligned(p); });
+    const std::size_t shape[] = {std::size_t(rows), std::size_t(columns)};
+    if (wide) return nb::cast(nb::ndarray<nb::numpy, double>(memory, 2, shape, owner));
+    return nb::cast(nb::ndarray<nb::numpy, float>(memory, 2, shape, owner));
+}
+
 // Addresses of the functions of `OpenMP`, in its order.
 void use_openmp_at(const std::vector<std::uintptr_t> &addresses) {
     if (addresses.size() != 5)
@@ -236,5 +246,7 @@ NB_MODULE(_core, m) {
     m.def("choose_isa", &choose_isa, "name"_a);
     m.def("set_num_threads", &set_num_threads, "count"_a);
     m.def("get_num_threads", &get_num_threads);
+    m.def("reusable", &reusable, "rows"_a, "columns"_a, "wide"_a);
+    m.def("free_kept", &free_kept);
     m.def("use_openmp", &use_openmp_at, "addresses"_a);
 }

@@ -26,10 +26,11 @@ struct Head {
     const void *key;
 };
 
-// Blocks of packed weights come and go with every call of a layer. Memory fresh from the system costs more than the
+// Packed weights and tapes come and go with every call of a layer. Memory fresh from the system costs more than the
 // packing (each page is cleared at first touch), so released blocks are kept, up to a limit; and a block that comes
-// back to the weights it held needs no writing. Whoever finds the lock taken does without, and so does the child of a
-// fork that happened under the lock.
+// back to the weights it held needs no writing. A large block without a key (a tape) that fits nothing kept makes room
+// for itself: what is kept never comes on top of what a training step needs. Whoever finds the lock taken does without,
+// and so does the child of a fork that happened under the lock.
 class Keeper {
  public:
     Head *take(std::size_t bytes, const void *key) {
@@ -40,7 +41,15 @@ class Keeper {
             if (block.bytes == bytes && block.key == key) return remove(i);
             if (fits < 0 && block.bytes >= bytes && block.bytes <= bytes + bytes / 4) fits = i;
         }
-        return fits < 0 ? nullptr : remove(fits);
+        if (fits >= 0) return remove(fits);
+        for (int i = count_ - 1; lock && !key && bytes >= large && i >= 0; --i)
+            if (!blocks_[i]->key && blocks_[i]->bytes >= large) std::free(remove(i));
+        return nullptr;
+    }
+
+    void clear() {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        while (count_ > 0) std::free(remove(count_ - 1));
     }
 
     // False: the caller still owns it.
@@ -62,7 +71,7 @@ class Keeper {
     }
 
     static constexpr int most_blocks = 64;
-    static constexpr std::size_t most_bytes = std::size_t(64) << 20;
+    static constexpr std::size_t most_bytes = std::size_t(256) << 20, large = std::size_t(1) << 20;
     std::mutex mutex_;
     Head *blocks_[most_blocks];
     int count_ = 0;
@@ -91,6 +100,10 @@ void release_aligned(void *memory) {
     if (!memory) return;
     auto *block = reinterpret_cast<Head *>(static_cast<char *>(memory) - line);
     if (block->bytes < kept_from || !keeper().keep(block)) std::free(block);
+}
+
+void free_kept() {
+    keeper().clear();
 }
 
 void prefer_large_pages([[maybe_unused]] void *memory, [[maybe_unused]] std::size_t bytes) {

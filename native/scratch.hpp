@@ -28,6 +28,7 @@ class Scratch {
 // who asks with the same key (not null) and size, unless that block is in use or gone. Throws std::bad_alloc.
 void *allocate_aligned(std::size_t bytes, const void *key);
 void release_aligned(void *memory);
+void free_kept();  // gives what is kept back to the system
 
 // For a large output that is about to be written for the first time: asks the system for large pages, which it clears
 // several times faster than small ones. Does nothing to small outputs, and where there are no large pages.

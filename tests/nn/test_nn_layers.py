@@ -227,3 +227,18 @@ def test_weights_made_from_others():
     made(x)[0].sum().backward()
     plain(x)[0].sum().backward()
     torch.testing.assert_close(made.parametrizations.weight_hh_l1.original.grad, plain.weight_hh_l1.grad / 2)
+
+
+def test_large_tapes_of_live_graphs_do_not_share_memory():
+    layer, (a, b) = hs_nn.LSTM(16, 64), torch.randn(2, 120, 32, 16)
+
+    def gradient(*inputs):
+        layer.zero_grad()
+        outputs = [layer(x)[0] for x in inputs]
+        for y in outputs:
+            y.sum().backward()
+        return [parameter.grad.clone() for parameter in layer.parameters()]
+
+    alone = [gradient(a), gradient(b)]
+    for both, one, other in zip(gradient(a, b), *alone, strict=True):
+        torch.testing.assert_close(both, one + other)

@@ -233,6 +233,7 @@ def peaks(name, options, part):
     for given in (x[:2], x):  # the first also loads what a library loads at its first use
         y = dy = None
         layer.zero_grad(set_to_none=True)
+        hs.native.free_kept()
         before = resident("VmRSS")
         open("/proc/self/clear_refs", "w").write("5")
         y, _ = layer(given)

@@ -27,6 +27,10 @@ lengths.
 - ``fill(target, values)`` and ``fill_rows(target, rows)`` copy float32 arrays of fitting shape, and say
   whether that is what they were given and all of it is finite.
 
+Memory: packed weights, and arrays of ``reusable(rows, columns, wide)`` (float64 if wide, uninitialised), are
+kept when they are deleted, up to 256 MB, because fresh pages cost more than what is done with them;
+``free_kept()`` gives that memory back to the system.
+
 One answer: every output element is one chain of fused multiply-adds (bias, then x, then h), so chunks,
 single steps, other rows, padding and threads never change a bit. Gradients do not depend on threads either.
 
@@ -75,10 +79,12 @@ from ._core import (
     fill,
     fill_rows,
     forward,
+    free_kept,
     get_num_threads,
     isa,
     isas,
     linear,
+    reusable,
     step,
     tape_fields,
     use_openmp,
@@ -92,10 +98,12 @@ __all__ = [
     "fill",
     "fill_rows",
     "forward",
+    "free_kept",
     "get_num_threads",
     "isa",
     "isas",
     "linear",
+    "reusable",
     "row_order",
     "set_num_threads",
     "step",

@@ -62,6 +62,9 @@ class Arguments(NamedTuple):
 
 _Memory = np.ndarray | None
 
+_LARGE_TAPE = 1 << 20
+"""From so many numbers on, memory fresh from the system is worth avoiding."""
+
 DIFFERENTIABLE = 10
 """How many of the arguments, from the first on, have a gradient."""
 
@@ -94,8 +97,15 @@ def allocate(arguments: Arguments, cell: str, keep: int) -> Outputs:
         width = out if c_n is None else out + hidden
         tape = new((len(spans(time, keep, reverse=False)), batch * width))
     else:
-        tape = new((time * batch if keep == TAPE else 0, _tape_fields(cell) * hidden))
+        tape = _new_tape(arguments.x, time * batch if keep == TAPE else 0, _tape_fields(cell) * hidden)
     return Outputs(new((time, batch, out)), new((batch, out)), c_n, tape)
+
+
+def _new_tape(like: Tensor, rows: int, columns: int) -> Tensor:
+    """``[rows, columns]``; a large one in memory that the kernels keep for the next step."""
+    if rows * columns < _LARGE_TAPE or type(like) not in (Tensor, torch.nn.Parameter):
+        return like.new_empty((rows, columns))
+    return torch.from_numpy(native.reusable(rows, columns, like.dtype == torch.float64))
 
 
 def spans(time: int, size: int, *, reverse: bool) -> list[slice]:
