@@ -265,7 +265,7 @@ class BackwardPass {
         for (Index p = 0; g_.dc0 && p < alive && (division_.by_rows || number == 0); ++p)
             copy(member.step[p].dc_step, member.step[p].carry_c, H);
         if (number > 0) return;
-        weights_.write_biases();
+        weights_.finish();
         write_rest();
     }
 

@@ -162,33 +162,41 @@ inline void renew(T *p, Vec<T> v) {
     if (differs<T>(load(p), v)) store(p, v);
 }
 
-// Loads and stores of the first `count` lanes (1 to lanes<T>); a load fills the rest with zeros.
+// Loads and stores of the first `count` lanes (1 to lanes<T>); a load fills the rest with zeros. Whole vectors, which
+// most are, go without a mask: masked stores to memory that is far away are slower.
 #if defined(__AVX512F__)
-inline Vec<float> load_part(const float *p, Index count) {
+inline Vec<float> load_masked(const float *p, Index count) {
     return _mm512_maskz_loadu_ps(__mmask16((1u << count) - 1), p);
 }
-inline Vec<double> load_part(const double *p, Index count) {
+inline Vec<double> load_masked(const double *p, Index count) {
     return _mm512_maskz_loadu_pd(__mmask8((1u << count) - 1), p);
 }
-inline void store_part(float *p, Vec<float> v, Index count) {
+inline void store_masked(float *p, Vec<float> v, Index count) {
     _mm512_mask_storeu_ps(p, __mmask16((1u << count) - 1), v);
 }
-inline void store_part(double *p, Vec<double> v, Index count) {
+inline void store_masked(double *p, Vec<double> v, Index count) {
     _mm512_mask_storeu_pd(p, __mmask8((1u << count) - 1), v);
 }
 #else
 template <class T>
-inline Vec<T> load_part(const T *p, Index count) {
-    if (count == lanes<T>) return load(p);
+inline Vec<T> load_masked(const T *p, Index count) {
     Vec<T> v = {};
     for (Index i = 0; i < count; ++i) v[i] = p[i];
     return v;
 }
 template <class T>
-inline void store_part(T *p, Vec<T> v, Index count) {
-    if (count == lanes<T>) return store(p, v);
+inline void store_masked(T *p, Vec<T> v, Index count) {
     for (Index i = 0; i < count; ++i) p[i] = v[i];
 }
 #endif
+template <class T>
+inline Vec<T> load_part(const T *p, Index count) {
+    return count == lanes<T> ? load(p) : load_masked(p, count);
+}
+template <class T>
+inline void store_part(T *p, Vec<T> v, Index count) {
+    if (count == lanes<T>) return store(p, v);
+    store_masked(p, v, count);
+}
 
 }  // namespace hiddenstate::HS_ISA

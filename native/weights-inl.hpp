@@ -42,19 +42,25 @@ Chunk<T> new_chunk(Scratch &scratch, Index capacity, const Layer<T> &layer) {
                    nullptr,
                    nullptr,
                    take<Pair<T>>(scratch, capacity)};
-    chunk.d = take<T>(scratch, capacity * chunk.d_row);
-    if (layer.plan.proj) chunk.d_out = take<T>(scratch, capacity * chunk.d_out_row);
+    chunk.d = take<T>(scratch, capacity * chunk.d_row + lanes<T>);  // the last row is read in whole vectors
+    if (layer.plan.proj) chunk.d_out = take<T>(scratch, capacity * chunk.d_out_row + lanes<T>);
     return chunk;
 }
 
-// One product dW = d^T input: rows[q] is the q-th row of dW, columns[q] the column of d that makes it.
+// One product dW = d^T input: rows[q] is the q-th row of dW, columns[q] the column of d that makes it. Where inputs
+// leave more lanes of a vector unused than gates do, it is turned: dW^T = input^T d, kept in `sums` until the end.
 template <class T>
 struct WeightProduct {
-    Matrix<T> input;
+    Matrix<T> input;  // packed; turned: d, as it lies
+    Index width;      // of the input
     Index count;
     const T **columns;
     T **rows;
     Index d_row;
+    bool turned;
+    T *copy;         // turned: the inputs of the chunk, row by row
+    Index copy_row;  // distance of its rows
+    T **sums;        // turned: rows of dW^T, padded to whole vectors
 };
 
 template <class T>
@@ -106,23 +112,9 @@ class WeightGradients {
 
     // Adds the chunk to the member's share of every weight and bias gradient.
     void accumulate(Index rows, int member, int members, Index first) {
-        const T *const in_place[] = {x_lies() ? chunk_.pairs->x : nullptr, h_lies(first) ? chunk_.pairs->h : nullptr,
-                                     nullptr};
-        WeightProduct<T> *const products[] = {&x_, &h_, &made_};
-        for (int i = 0; i < 3; ++i) {
-            const WeightProduct<T> *product = products[i];
-            if (!product->count) continue;
-            const Range mine = share(product->count, members, member);
-            Matrix<T> input = product->input;
-            input.depth = rows;
-            if (in_place[i]) {
-                input.data = const_cast<T *>(in_place[i]);
-                input.row = input.columns;
-            }
-            multiply(Product<T>{mine.last - mine.first, product->columns + mine.first, product->d_row,
-                                product->rows + mine.first, true, false, 0},
-                     input, {0, input.panels});
-        }
+        add_product(x_, x_lies() ? chunk_.pairs->x : nullptr, rows, member, members);
+        add_product(h_, h_lies(first) ? chunk_.pairs->h : nullptr, rows, member, members);
+        add_product(made_, nullptr, rows, member, members);
         const Range mine = share(ceil_div(layer_.cell.slots * layer_.plan.hidden, lanes<T>), members, member);
         if (g_.dbias_ih || g_.dbias_hh) add_columns<false>(sums_, rows, mine);
         if (g_.forward.resets && g_.drest_h) add_columns<true>(fresh_sums_, rows, mine);
@@ -145,6 +137,14 @@ class WeightGradients {
         }
     }
 
+    // What was not summed up in place.
+    void finish() {
+        for (const WeightProduct<T> *product : {&x_, &h_, &made_})
+            for (Index j = 0; product->turned && j < product->width; ++j)
+                for (Index q = 0; q < product->count; ++q) product->rows[q][j] = product->sums[j][q];
+        write_biases();
+    }
+
     void write_biases() {
         const Index H = layer_.plan.hidden, G = layer_.cell.gates * H;
         for (Index q = 0; g_.dbias_ih && q < G; ++q) g_.dbias_ih[x_row(q)] = sums_[q];
@@ -155,10 +155,11 @@ class WeightGradients {
     const T *fresh_sums() const { return fresh_sums_; }
 
  private:
-    // Whether the inputs of consecutive pairs lie side by side in the caller's arrays, in whole vectors.
+    // Whether the inputs of consecutive pairs lie side by side in the caller's arrays, in whole vectors where those
+    // count.
     bool dense() const { return !g_.forward.lengths && !g_.forward.resets && !g_.forward.reverse; }
-    bool x_lies() const { return dense() && layer_.plan.inputs % lanes<T> == 0; }
-    bool h_lies(Index first) const { return dense() && first > 0 && layer_.plan.out % lanes<T> == 0; }
+    bool x_lies() const { return dense() && (x_.turned || x_.width % lanes<T> == 0); }
+    bool h_lies(Index first) const { return dense() && first > 0 && (h_.turned || h_.width % lanes<T> == 0); }
 
     // Row of the stacked input weights that column q of d belongs to: reset-after GRU keeps its gradients as n r z hn.
     Index x_row(Index q) const {
@@ -168,16 +169,28 @@ class WeightGradients {
 
     WeightProduct<T> new_product(Scratch &scratch, Index width, Index count, const T *d, Index d_row) {
         WeightProduct<T> product{};
-        const Index padded = round_up(width, lanes<T>);
-        T *start = take<T>(scratch, padded);
-        fill(start, padded, T(0));
-        product.input = {take<T>(scratch, padded * chunk_.capacity), start, chunk_.capacity, width, 0, 0, 0, 0, 0};
-        cut_panels(product.input, most_vectors, true);
+        const Index padded = round_up(width, lanes<T>), turned_row = round_up(count, lanes<T>);
+        product.width = width;
         product.count = count;
-        product.columns = take<const T *>(scratch, count);
-        product.rows = take<T *>(scratch, count);
         product.d_row = d_row;
-        for (Index q = 0; q < count; ++q) product.columns[q] = d + q;
+        product.rows = take<T *>(scratch, count);
+        product.turned = width * turned_row < padded * count / 16 * 15;
+        T *start = take<T>(scratch, larger(padded, turned_row));
+        fill(start, larger(padded, turned_row), T(0));
+        if (product.turned) {
+            product.input = {const_cast<T *>(d), start, 0, count, 0, 0, 0, 0, d_row};
+            product.copy_row = odd_lines<T>(width);
+            product.copy = take<T>(scratch, product.copy_row * chunk_.capacity);
+            product.sums = take<T *>(scratch, width);
+            T *sums = take<T>(scratch, width * turned_row);
+            fill(sums, width * turned_row, T(0));
+            for (Index j = 0; j < width; ++j) product.sums[j] = sums + j * turned_row;
+        } else {
+            product.input = {take<T>(scratch, padded * chunk_.capacity), start, 0, width, 0, 0, 0, 0, 0};
+            product.columns = take<const T *>(scratch, count);
+            for (Index q = 0; q < count; ++q) product.columns[q] = d + q;
+        }
+        cut_panels(product.input, most_vectors, true);
         return product;
     }
 
@@ -186,7 +199,38 @@ class WeightGradients {
         if (!product.count) return;
         Matrix<T> input = product.input;
         input.depth = rows;
-        pack_values(input, mine, value);
+        if (!product.turned) return pack_values(input, mine, value);
+        for (Index n = mine.first; n < mine.last; ++n)
+            for (Index j = 0; j < product.width; j += lanes<T>)
+                store(product.copy + n * product.copy_row + j, value(n, j, smaller(lanes<T>, product.width - j)));
+    }
+
+    // The member's share of one product over the chunk's rows; `lies`: where its inputs are when they were not packed.
+    void add_product(const WeightProduct<T> &product, const T *lies, Index rows, int member, int members) {
+        if (!product.count) return;
+        Matrix<T> input = product.input;
+        input.depth = rows;
+        if (product.turned) return add_turned(product, input, lies, member, members);
+        if (lies) {
+            input.data = const_cast<T *>(lies);
+            input.row = product.width;
+        }
+        const Range mine = share(product.count, members, member);
+        multiply(Product<T>{mine.last - mine.first, product.columns + mine.first, product.d_row,
+                            product.rows + mine.first, true, false, 0},
+                 input, {0, input.panels});
+    }
+
+    void add_turned(const WeightProduct<T> &product, const Matrix<T> &d, const T *lies, int member, int members) {
+        constexpr Index group = 64;
+        const Range panels = share(d.panels, members, member);
+        for (Index first = 0; first < product.width; first += group) {
+            const T *a[group];
+            const Index some = smaller(group, product.width - first);
+            for (Index r = 0; r < some; ++r) a[r] = (lies ? lies : product.copy) + first + r;
+            const Index step = lies ? product.width : product.copy_row;
+            multiply(Product<T>{some, a, step, product.sums + first, true, true, 0}, d, panels);
+        }
     }
 
     // sums[q] += d[n][q] over the chunk's rows, in order; `mine` counts vectors of columns.

@@ -101,6 +101,9 @@ void all() {
         gradients(chunked);
         threads<float>({cell, 10, 24, 20, 100, 0, false, false});  // rows are split
         threads<float>({cell, 12, 24, 20, 100, 0, true, true});
+        threads<float>({cell, 90, 24, 1, 50, 0, false, false});  // weight gradients are turned, inputs lie as they are
+        threads<float>({cell, 90, 24, 7, 50, 0, true, false});
+        gradients({cell, 30, 9, 1, 50, 0, false, false});
         threads<float>({cell, 4, 3, 200, 260, 0, true, false});  // hidden units are split
         threads<double>({cell, 3, 1, 300, 300, 0, false, false});
         threads<float>({cell, 1200, 1, 40, 48, 0, false, false});  // products with x are computed ahead

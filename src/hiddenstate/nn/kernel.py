@@ -62,7 +62,7 @@ class Arguments(NamedTuple):
 
 _Memory = np.ndarray | None
 
-_LARGE_TAPE = 1 << 20
+_LARGE_TAPE = 1 << 19
 """From so many numbers on, memory fresh from the system is worth avoiding."""
 
 DIFFERENTIABLE = 10
