@@ -225,29 +225,28 @@ class ForwardPass {
     T *zeros_, *c_ = nullptr, *rest_c_ = nullptr, *hidden_ = nullptr, *reset_ = nullptr, *update_ = nullptr;
 };
 
-// Who computes what. Where rows and units are too few to be cut, products with x are left to others if they are a good
-// part of the work; one thread keeps up with the steps up to about twice as many inputs as outputs.
+// Where neither rows nor units are divided, products with x are left to others if they are a good part of the work; one
+// thread keeps up with the steps up to about twice as many inputs as outputs.
 template <class T>
-Division divide_forward(const Forward<T> &call, Index pairs) {
-    const Plan<T> &plan = *call.plan;
-    const Index gates = kernel_of<T>(plan.cell, plan.proj > 0).gates;
-    const double work = step_operations(plan, gates, pairs);
-    const int sharing =
-        threads_for(step_operations(plan, gates, call.batch), forward_step_per_thread, int(plan.h1.panels));
-    const Division cut = divide(work, call.batch, call.threads, sharing);
-    const int threads = threads_for(work, work_per_thread, call.threads);
-    if (cut.members > 1 || threads == 1 || 4 * plan.inputs < plan.out) return cut;
-    const int wanted = 1 + int(smaller(ceil_div(plan.inputs, 2 * plan.out), threads));
-    return {wanted < threads ? wanted : threads, false, true};
+Division ahead_or_alone(const Plan<T> &plan, int threads) {
+    if (threads == 1 || 4 * plan.inputs < plan.out) return {1, true};
+    return {1 + int(smaller(ceil_div(plan.inputs, 2 * plan.out), threads - 1)), false, true};
 }
 
 template <class T>
 void forward(const Forward<T> &call) {
     Scratch scratch;
     const Schedule schedule = make_schedule(scratch, call.steps, call.batch, call.lengths, call.reverse);
-    const Division wanted = divide_forward(call, schedule.offset[schedule.steps]);
-    Team team(wanted.members);
-    const Division division{team.size, wanted.by_rows, wanted.ahead && team.size > 1};
+    const Plan<T> &plan = *call.plan;
+    const Index gates = kernel_of<T>(plan.cell, plan.proj > 0).gates;
+    const double work = step_operations(plan, gates, schedule.offset[schedule.steps]);
+    const double step_work = step_operations(plan, gates, call.batch);
+    const int sharing = threads_for(step_work, forward_step_per_thread, int(plan.h1.panels));
+    const Division otherwise = ahead_or_alone(plan, threads_for(work, work_per_thread, call.threads));
+    Division planned = divide(work, call.batch, call.threads, sharing);
+    if (planned.members == 1) planned = otherwise;
+    Team team(planned.members);
+    const Division division = settle(team, planned, otherwise, step_work);
     ForwardPass<T>(call, schedule, division, team, scratch).run();
 }
 

@@ -158,4 +158,14 @@ inline Division divide(double work, Index batch, int limit, int step_members) {
     return {threads < step_members ? threads : step_members, false};
 }
 
+// What a team makes of the division that was planned. Units are divided while the barrier is quick enough for a step of
+// so many operations, as cores and their distances are just now.
+inline Division settle(Team &team, Division planned, const Division &otherwise, double step_work) {
+    constexpr double work_per_nanosecond = 330;  // of a barrier; one thread does about 100 with few rows
+    const bool by_units = !planned.by_rows && !planned.ahead;
+    if (by_units && step_work < work_per_nanosecond * team.barrier_time()) planned = otherwise;
+    if (planned.members < team.size) team.size = planned.members;
+    return {team.size, planned.by_rows || team.size == 1, planned.ahead && team.size > 1};
+}
+
 }  // namespace hiddenstate::HS_ISA

@@ -28,6 +28,8 @@ constexpr int spins_before_yield = 40000;  // a millisecond or more
 constexpr int spins_for_start = 400;       // where a worker has not begun, perhaps because it waits for this processor
 constexpr std::int64_t pause_between_brief = 50000;  // nanoseconds; after a longer one sleepers are left alone
 
+constexpr std::int64_t measure_every = 50000000;  // nanoseconds
+
 std::atomic<int> thread_limit{1};
 
 OpenMP openmp;
@@ -101,7 +103,9 @@ struct Team::Pool {
     std::atomic<int> awake{0};       // workers that look for a job
     std::atomic<bool> brief{false};  // the last call was one
     std::int64_t last_brief = 0;     // when it began
-    std::uint64_t jobs = 0;          // handed out so far
+    double barrier_time = 0;         // nanoseconds, and when that was measured
+    std::int64_t measured = -measure_every;
+    std::uint64_t jobs = 0;  // handed out so far
     struct alignas(64) Arrival {
         std::atomic<std::uint64_t> turn{0};  // job * 2^32 + barriers of the job that the member has reached
     };
@@ -270,6 +274,28 @@ void Team::wait(int member) {
     for (int other = 0; other < size; ++other)
         spin_until([&pool, other, turn] { return pool.arrivals[other].turn.load(std::memory_order_acquire) >= turn; },
                    [&pool] { return pool.patience(); });
+}
+
+double Team::barrier_time() {
+    if (size == 1) return 0;
+    const std::int64_t now = nanoseconds();
+    if (now - pool_->measured < measure_every) return pool_->barrier_time;
+    pool_->measured = now;
+    pool_->barrier_time = 1e9;
+    run(
+        [](void *self, int member) {
+            constexpr int rounds = 4, barriers = 4;
+            Team &team = *static_cast<Team *>(self);
+            for (int round = 0; round < rounds; ++round) {
+                const std::int64_t start = nanoseconds();
+                for (int i = 0; i < barriers; ++i) team.wait(member);
+                const double each = double(nanoseconds() - start) / barriers;
+                double &least = team.pool_->barrier_time;
+                if (member == 0 && each < least) least = each;
+            }
+        },
+        this);
+    return pool_->barrier_time;
 }
 
 // The mode word: on x86 flush-to-zero and denormals-are-zero of MXCSR, on ARM flush-to-zero of FPCR.

@@ -65,6 +65,14 @@ void callers_in_parallel() {
     for (std::thread &caller : callers) caller.join();
 }
 
+void a_barrier_takes_time() {
+    Team alone(1), two(2);
+    CHECK(alone.barrier_time() == 0, "nobody to wait for");
+    const double first = two.barrier_time();
+    CHECK(first > 0 && first < 1e9, "%g ns", first);
+    CHECK(two.barrier_time() == first, "measured a moment ago");
+}
+
 void taken_pool_means_alone() {
     Team first(2), second(2);
     CHECK(first.size == 2 && second.size == 1, "sizes %d and %d", first.size, second.size);
@@ -140,6 +148,7 @@ int all() {
     set_num_threads(3);
     for (int wanted : {1, 2, 3}) members_meet(wanted);
     brief_calls();
+    a_barrier_takes_time();
     taken_pool_means_alone();
     callers_in_parallel();
 #if !defined(__SANITIZE_THREAD__)  // its runtime does not support new threads in a forked child
