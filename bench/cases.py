@@ -25,6 +25,7 @@ class Case:
     """Layers over a batch: T steps, B rows, I inputs, H hidden units in each layer and direction.
 
     ``kind``: "infer" (forward without gradients), "train" (forward and backward to all inputs and weights),
+    "update" (an update as a training loop makes it: layer, linear head, squared error, backward, Adam),
     "step" (one step at batch B from Python, state carried), "model" (the step plus a linear head).
     ``lengths``: "full", "uniform" (1 to T) or "short" (90 % of the rows a tenth of T).
     ``proj``: width that an LSTM's state is projected to; 0: no projection.
@@ -100,10 +101,10 @@ class Case:
 
     @property
     def flops(self) -> float:
-        """Multiply-adds counted twice; a training step is three forward products."""
+        """Multiply-adds of the layers, counted twice; a training step is three forward products."""
         products = [GATES[self.cell] * (width + self.out) + self.proj for width in self.widths]
         per_step = 2 * self.directions * self.H * sum(products)
-        return per_step * sum(self.row_lengths()) * (3 if self.kind == "train" else 1)
+        return per_step * sum(self.row_lengths()) * (3 if self.kind in ("train", "update") else 1)
 
     def to_dict(self) -> dict:
         return asdict(self)
@@ -112,6 +113,11 @@ class Case:
 def layer_cases() -> list[Case]:
     """Seven sizes of every cell, inference and training."""
     return [Case(kind, cell, *size) for kind in ("infer", "train") for size in SIZES for cell in CELLS]
+
+
+def update_cases() -> list[Case]:
+    """Updates of a training loop, where torch's own operations run between the layer's."""
+    return [Case("update", cell, *size) for size in ((96, 32, 7, 64), *SIZES[:4]) for cell in CELLS]
 
 
 def step_cases() -> list[Case]:
@@ -164,6 +170,7 @@ def scan_cases() -> list[Case]:
 
 SUITES = {
     "layers": layer_cases,
+    "updates": update_cases,
     "step": step_cases,
     "lengths": length_cases,
     "odd": odd_cases,

@@ -36,6 +36,8 @@ def _torch_run(layer, case: Case, arrays: dict, call) -> Run:
                 return call(layer, x)
 
         return infer
+    if case.kind == "update":
+        return _torch_update(layer, case, x, dy, call)
     x.requires_grad_(True)
 
     def train():
@@ -46,6 +48,21 @@ def _torch_run(layer, case: Case, arrays: dict, call) -> Run:
         return y
 
     return train
+
+
+def _torch_update(layer, case: Case, x, target, call) -> Run:
+    import torch
+
+    head = torch.nn.Linear(case.H, case.H)
+    optimiser = torch.optim.Adam([*layer.parameters(), *head.parameters()])
+
+    def update():
+        optimiser.zero_grad()
+        loss = torch.nn.functional.mse_loss(head(call(layer, x)), target)
+        loss.backward()
+        optimiser.step()
+
+    return update
 
 
 def torch_library(case: Case) -> Run | None:

@@ -53,7 +53,7 @@ def onnxruntime_library(case: Case) -> Run | None:
     """ONNX Runtime's RNN, GRU and LSTM operators (inference only, default session options)."""
     import onnxruntime
 
-    if case.kind == "train" or not case.plain:
+    if case.kind in ("train", "update") or not case.plain:
         return None
     arrays = make_arrays(case)
     session = onnxruntime.InferenceSession(_onnx_model(case, arrays), providers=["CPUExecutionProvider"])
@@ -74,7 +74,7 @@ def jax_library(case: Case) -> Run | None:
     """``jax.lax.scan`` under ``jax.jit``, with the input product hoisted out of the loop."""
     import jax
 
-    if case.kind in ("step", "model") or not case.plain:
+    if case.kind in ("step", "model", "update") or not case.plain:
         return None
     arrays = {key: jax.numpy.asarray(value) for key, value in make_arrays(case).items()}
     weights = {key: arrays[key] for key in ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "x")}
