@@ -139,7 +139,8 @@ void *Scratch::take(std::size_t bytes) {
         used_ += bytes;
         return memory;
     }
-    char *block = static_cast<char *>(allocate_aligned(bytes + line, nullptr));
+    char *block = static_cast<char *>(std::aligned_alloc(line, bytes + line));
+    if (!block) throw std::bad_alloc();
     *reinterpret_cast<void **>(block) = spills_;
     spills_ = block;
     spilled_ += bytes;
@@ -149,7 +150,7 @@ void *Scratch::take(std::size_t bytes) {
 Scratch::~Scratch() {
     while (spills_) {
         void *next = *static_cast<void **>(spills_);
-        release_aligned(spills_);
+        std::free(spills_);
         spills_ = next;
     }
     if (!owner_) return;
