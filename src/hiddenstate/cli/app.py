@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
+from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Any
 
 from hiddenstate import tasks
@@ -27,13 +29,7 @@ FIT_HELP = """
 Args:
     file: the data.
     out: where to save the model (.safetensors).
-    header: whether the first row names the columns; seen from the file if not given.
-    separator: between the values of a row; seen from the file if not given.
-    decimal: the decimal sign, "." if not given.
-    time_format: the form of the dates, such as "%d/%m/%Y"; ISO 8601 if not given.
 """
-
-READING = ("header", "separator", "decimal", "time_format")
 
 
 def build() -> App:
@@ -49,7 +45,8 @@ def build() -> App:
     lens.default(_with_short_out(lens_verb))
     lens.command(_with_short_out(horizon.command()))
     app.command(lens)
-    for verb in (verbs.predict, verbs.stream, verbs.generate, verbs.score, verbs.show):
+    predict, score = _with_reading(verbs.predict), _with_reading(verbs.score)
+    for verb in (predict, verbs.stream, verbs.generate, score, verbs.show):
         app.command(_with_short_out(verb))
     return app
 
@@ -58,14 +55,33 @@ def _fit_command(estimator: type[tasks.Estimator]) -> Callable:
     """``fit`` of one task: the file, where to save, and the estimator's parameters as options."""
 
     def command(file: str, *, out: str, **given: Any) -> int:
-        reading = {name: given.pop(name) for name in READING if name in given}
-        return verbs.fit(estimator(**options.values(estimator, given)), file, out=out, **reading)
+        made = estimator(**options.values(estimator, given))
+        return verbs.fit(made, file, out=out, reading=_reading(given))
 
-    documented, own = inspect.signature(verbs.fit, eval_str=True), options.parameters(estimator)
-    plain = [documented.parameters[name] for name in ("file", "out", *READING)]
+    documented = inspect.signature(verbs.fit, eval_str=True).parameters
+    own = [*options.parameters(verbs.Reading), *options.parameters(estimator)]
+    plain = [documented["file"], documented["out"]]
     command.__signature__ = inspect.Signature([*plain, *own])  # pyright: ignore[reportFunctionMemberAccess]
     command.__doc__ = (estimator.__doc__ or "").split("\n")[0] + FIT_HELP
     return _with_short_out(command)
+
+
+def _reading(given: dict[str, Any]) -> verbs.Reading:
+    return verbs.Reading(**{f.name: given[f.name] for f in fields(verbs.Reading) if f.name in given})
+
+
+def _with_reading(verb: Callable) -> Callable:
+    """The same command, with the parts of ``reading`` as options."""
+
+    def command(*args: Any, **kwargs: Any) -> Any:
+        own = {name: value for name, value in kwargs.items() if name in signature.parameters}
+        return verb(*args, **own, reading=_reading(kwargs))
+
+    signature = inspect.signature(verb, eval_str=True)
+    plain = [parameter for name, parameter in signature.parameters.items() if name != "reading"]
+    command.__signature__ = signature.replace(parameters=[*plain, *options.parameters(verbs.Reading)])  # type: ignore[attr-defined]
+    command.__name__, command.__doc__ = verb.__name__, re.sub(r"\n +reading: .*", "", verb.__doc__ or "")
+    return command
 
 
 def _with_short_out(verb: Callable) -> Callable:

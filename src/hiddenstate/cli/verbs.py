@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,38 @@ from . import DONE, INTERRUPTED, live
 from .describe import description
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How a table file is to be read; what is None is seen from the file.
+
+    Args:
+        header: whether the first row names the columns; seen from the file if not given.
+        separator: between the values of a row; seen from the file if not given.
+        decimal: the decimal sign, "." if not given.
+        time_format: the form of the dates, such as "%d/%m/%Y"; ISO 8601 if not given.
+    """
+
+    header: bool | None = None
+    separator: str | None = None
+    decimal: str | None = None
+    time_format: str | None = None
+
+    def source(self, file: str) -> Any:
+        """The file itself, or the table in it read as the options say."""
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        return data.read(file, **given) if given else file
+
+
+PLAIN = Reading()
+
+
 def fit(
     estimator: Estimator,
     file: str,
     /,
     *,
     out: str,
-    header: bool | None = None,
-    separator: str | None = None,
-    decimal: str | None = None,
-    time_format: str | None = None,
+    reading: Reading = PLAIN,
 ) -> int:
     """Train on a file and save the model; an interrupted training saves the best so far.
 
@@ -34,10 +57,7 @@ def fit(
         estimator: what to train.
         file: the data.
         out: where to save the model (``.safetensors``).
-        header: whether the first row names the columns; seen from the file if not given.
-        separator: between the values of a row; seen from the file if not given.
-        decimal: the decimal sign, "." if not given.
-        time_format: the form of the dates, such as "%d/%m/%Y"; ISO 8601 if not given.
+        reading: how a table file is to be read.
     """
     folder = Path(out).resolve().parent
     if not os.access(folder, os.W_OK):
@@ -45,7 +65,7 @@ def fit(
         raise BundleError(
             "cannot write the model", where=out, fix=f"Check that {folder} exists and is writable"
         )
-    source = _source(file, header=header, separator=separator, decimal=decimal, time_format=time_format)
+    source = reading.source(file)
     estimator.fit(source)  # type: ignore[attr-defined]
     estimator.save(out)
     training = estimator.card["training"]
@@ -60,10 +80,7 @@ def predict(
     /,
     *,
     out: str | None = None,
-    header: bool | None = None,
-    separator: str | None = None,
-    decimal: str | None = None,
-    time_format: str | None = None,
+    reading: Reading = PLAIN,
 ) -> int:
     """Answer for every sequence, series or text of a file, as a table.
 
@@ -72,13 +89,10 @@ def predict(
         file: the data, as for fit; columns to be predicted may be missing.
         out: where the table goes, as CSV, JSONL or Parquet by its suffix; standard output as CSV if not
             given.
-        header: whether the first row names the columns; seen from the file if not given.
-        separator: between the values of a row; seen from the file if not given.
-        decimal: the decimal sign, "." if not given.
-        time_format: the form of the dates, such as "%d/%m/%Y"; ISO 8601 if not given.
+        reading: how a table file is to be read.
     """
     estimator = _task(model, "predict")
-    source = _source(file, header=header, separator=separator, decimal=decimal, time_format=time_format)
+    source = reading.source(file)
     answer = estimator.predict_table if hasattr(estimator, "predict_table") else estimator.predict
     table = answer(source)
     data.write(table, out)
@@ -141,10 +155,7 @@ def score(
     *,
     out: str | None = None,
     train: str | None = None,
-    header: bool | None = None,
-    separator: str | None = None,
-    decimal: str | None = None,
-    time_format: str | None = None,
+    reading: Reading = PLAIN,
 ) -> int:
     """Measure a model on a file, beside the baselines of its task.
 
@@ -153,10 +164,7 @@ def score(
         file: the data, with what is to be predicted.
         out: where the table of figures goes, by its suffix; readable on standard output if not given.
         train: of a language model, the text to count the n-grams on that it is to beat.
-        header: whether the first row names the columns; seen from the file if not given.
-        separator: between the values of a row; seen from the file if not given.
-        decimal: the decimal sign, "." if not given.
-        time_format: the form of the dates, such as "%d/%m/%Y"; ISO 8601 if not given.
+        reading: how a table file is to be read.
     """
     estimator = _task(model, "score")
     measure = estimator.evaluate
@@ -164,7 +172,7 @@ def score(
         raise OptionError(
             "only for language models", where="--train", got=f"a model of task '{estimator.task}'"
         )
-    source = _source(file, header=header, separator=separator, decimal=decimal, time_format=time_format)
+    source = reading.source(file)
     scores = measure(source) if train is None else measure(source, train=train)
     if out is None:
         print(scores)
@@ -181,12 +189,6 @@ def show(model: str, /) -> int:
     """
     print(description(bundles.load(model)))
     return DONE
-
-
-def _source(file: str, **reading: Any) -> Any:
-    """The file itself, or the table in it read as the options say."""
-    given = {name: value for name, value in reading.items() if value is not None}
-    return data.read(file, **given) if given else file
 
 
 def _task(model: str, verb: str) -> Any:
