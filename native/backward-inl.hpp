@@ -5,6 +5,8 @@
 // the chunk's rows, in the order of n, continued from chunk to chunk: weights-inl.hpp) and d_x take them up.
 #pragma once
 
+#include <new>  // placement, which is no function that could be merged
+
 #include "weights-inl.hpp"
 
 namespace hiddenstate::HS_ISA {
@@ -23,7 +25,8 @@ struct BackMember {
 template <class T>
 class BackwardPass {
  public:
-    BackwardPass(const Backward<T> &call, const Schedule &schedule, const Division &division, Team &team,
+    // `first`: number of the first of the team's members that this pass has.
+    BackwardPass(const Backward<T> &call, const Schedule &schedule, const Division &division, Team &team, int first,
                  Scratch &scratch)
         : g_(call),
           f_(call.forward),
@@ -32,22 +35,50 @@ class BackwardPass {
           schedule_(schedule),
           division_(division),
           team_(team),
+          first_member_(first),
           chunk_(make_chunk(scratch)),
-          weights_(call, layer_, chunk_, scratch) {
+          weights_(call, layer_, schedule, chunk_, scratch) {
         allocate_state(scratch);
         members_ = take<BackMember<T>>(scratch, division.members);
         for (int m = 0; m < division.members; ++m) {
             const Rows rows = division.rows(schedule, m);
-            const Index most = rows.alive(schedule.batch);
+            const Index most = rows.alive(schedule.rows);
             members_[m] = {rows, take<BackRow<T>>(scratch, most), take<bool>(scratch, most)};
         }
     }
 
-    void run() {
-        team_.run([](void *self, int member) { static_cast<BackwardPass *>(self)->work(member); }, this);
+    // What member `number` of the pass does.
+    void work(int number) {
+        const BackMember<T> &member = members_[number];
+        const int size = division_.members;
+        clear_padding(number);
+        for (Index last = schedule_.steps; last > 0;) {
+            const Index first = chunk_start(last);
+            for (Index s = last - 1; s >= first && takes_steps(number); --s) {
+                const Index alive = member.rows.alive(schedule_.active[s]);
+                place_rows(member, number, s, first, last, alive);
+                retreat(member, number, s, alive);
+            }
+            wait(number);
+            const Index rows = schedule_.offset[last] - schedule_.offset[first];
+            const Range kept = share(schedule_.active[first], size, number);
+            copy(next_ + kept.first * chunk_.d_row, chunk_.d + kept.first * chunk_.d_row,
+                 (kept.last - kept.first) * chunk_.d_row);
+            if (weights_.gathers(first)) {
+                weights_.gather(rows, share(rows, size, number), first);
+                wait(number);
+            }
+            weights_.accumulate(rows, number, size, first);
+            weights_.input_gradients(share(rows, size, number));
+            wait(number);
+            last = first;
+        }
+        finish(member, number);
     }
 
  private:
+    void wait(int number) { team_.wait(first_member_ + number, first_member_, first_member_ + division_.members); }
+
     Chunk<T> make_chunk(Scratch &scratch) {
         Index capacity = 0;
         for (Index last = schedule_.steps; last > 0;) {
@@ -67,7 +98,7 @@ class BackwardPass {
     }
 
     void allocate_state(Scratch &scratch) {
-        const Index width = layer_.padded_hidden(), rows = f_.batch;
+        const Index width = layer_.padded_hidden(), rows = schedule_.rows;
         const Index longest = larger(larger(plan_.out, width), layer_.cell.h_slots * plan_.hidden);
         zeros_ = take<T>(scratch, longest);
         fill(zeros_, longest, T(0));
@@ -81,34 +112,6 @@ class BackwardPass {
         fill(rest_c_, rows * width, T(0));
     }
 
-    void work(int number) {
-        const BackMember<T> &member = members_[number];
-        const int size = division_.members;
-        clear_padding(number);
-        for (Index last = schedule_.steps; last > 0;) {
-            const Index first = chunk_start(last);
-            for (Index s = last - 1; s >= first && takes_steps(number); --s) {
-                const Index alive = member.rows.alive(schedule_.active[s]);
-                place_rows(member, number, s, first, last, alive);
-                retreat(member, number, s, alive);
-            }
-            team_.wait(number);
-            const Index rows = schedule_.offset[last] - schedule_.offset[first];
-            const Range kept = share(schedule_.active[first], size, number);
-            copy(next_ + kept.first * chunk_.d_row, chunk_.d + kept.first * chunk_.d_row,
-                 (kept.last - kept.first) * chunk_.d_row);
-            if (weights_.gathers(first)) {
-                weights_.gather(rows, share(rows, size, number), first);
-                team_.wait(number);
-            }
-            weights_.accumulate(rows, number, size, first);
-            weights_.input_gradients(share(rows, size, number));
-            team_.wait(number);
-            last = first;
-        }
-        finish(member, number);
-    }
-
     // Step s of the member's rows. Rows whose last step this is have no next step to multiply with.
     void retreat(const BackMember<T> &member, int number, Index s, Index alive) {
         const Index going_on = s + 1 < schedule_.steps ? member.rows.alive(schedule_.active[s + 1]) : 0;
@@ -116,7 +119,7 @@ class BackwardPass {
         const Range panels = division_.panels(plan_.back_h, number);
         product(plan_.back_h, {0, going_on}, member.step, panels, maths, &BackRow<T>::after);
         product(no_depth(plan_.back_h), {going_on, alive}, member.step, panels, maths, &BackRow<T>::after);
-        if (by_units()) team_.wait(number);
+        if (by_units()) wait(number);
         if (!second) return;
         const Matrix<T> &m = plan_.proj ? plan_.back_proj : plan_.back_n;
         for (Index p = 0; p < alive; ++p) {
@@ -124,7 +127,7 @@ class BackwardPass {
             row.after = plan_.proj ? row.d_out : row.d + 2 * plan_.hidden;
         }
         product(m, {0, alive}, member.step, division_.panels(m, number), second, &BackRow<T>::after);
-        if (by_units()) team_.wait(number);
+        if (by_units()) wait(number);
     }
 
     bool by_units() const { return !division_.by_rows && !division_.ahead; }
@@ -175,7 +178,7 @@ class BackwardPass {
             row.dy = or_zeros(place(g_.dy, at * R));
             row.dh_step = place(g_.dh_steps, at * R);
             row.dc_step = place(g_.dc_steps, at * H);
-            row.tape = place(f_.tape, (schedule_.offset[s] + i) * fields * H);
+            row.tape = place(f_.tape, schedule_.on_tape(s, i) * fields * H);
             row.y = f_.y + at * R;
             row.d = chunk_.d + pair * chunk_.d_row;
             row.d_out = place(chunk_.d_out, pair * chunk_.d_out_row);
@@ -225,14 +228,15 @@ class BackwardPass {
         if (!carry_c_) return nullptr;
         if (s == 0) return or_zeros(place(f_.c0, b * plan_.hidden));
         const Index fields = layer_.cell.fields, H = plan_.hidden;
-        return f_.tape + ((schedule_.offset[s - 1] + i) * fields + fields - 1) * H;
+        return f_.tape + (schedule_.on_tape(s - 1, i) * fields + fields - 1) * H;
     }
 
     // Padded steps have no gradients, rows without steps hand theirs through.
     void clear_padding(int number) {
-        const Range mine = share(f_.batch, division_.members, number);
+        const Range mine = share(schedule_.rows, division_.members, number);
         const Index R = plan_.out, H = plan_.hidden, I = plan_.inputs;
-        for (Index b = mine.first; b < mine.last; ++b) {
+        for (Index i = mine.first; i < mine.last; ++i) {
+            const Index b = schedule_.order[i];
             for (Index t = schedule_.length(b); t < f_.steps; ++t) {
                 const Index at = t * f_.batch + b;
                 if (g_.dx) fill(g_.dx + at * I, I, T(0));
@@ -261,7 +265,7 @@ class BackwardPass {
         if (g_.dh0)
             product(plan_.back_h, {0, alive}, member.step, division_.panels(plan_.back_h, number), back_to_start<T>,
                     &BackRow<T>::after);
-        team_.wait(number);
+        wait(number);
         for (Index p = 0; g_.dc0 && p < alive && (division_.by_rows || number == 0); ++p)
             copy(member.step[p].dc_step, member.step[p].carry_c, H);
         if (number > 0) return;
@@ -274,7 +278,7 @@ class BackwardPass {
         if (g_.drest_h) fill(g_.drest_h, R, T(0));
         if (g_.drest_c) fill(g_.drest_c, H, T(0));
         if (!f_.resets) return;
-        for (Index i = 0; i < f_.batch; ++i) {
+        for (Index i = 0; i < schedule_.rows; ++i) {
             for (Index u = 0; g_.drest_h && carry_ && u < R; ++u) g_.drest_h[u] += rest_h_[i * width + u];
             for (Index u = 0; g_.drest_c && u < H; ++u) g_.drest_c[u] += rest_c_[i * width + u];
         }
@@ -289,12 +293,104 @@ class BackwardPass {
     const Plan<T> &plan_;
     const Layer<T> layer_;
     const Schedule &schedule_;
-    const Division &division_;
+    const Division division_;
     Team &team_;
+    const int first_member_;
     Chunk<T> chunk_;
     WeightGradients<T> weights_;
     BackMember<T> *members_;
     T *zeros_, *next_, *carry_ = nullptr, *carry_c_ = nullptr, *rest_h_ = nullptr, *rest_c_ = nullptr;
+};
+
+// Halves of the batch whose weight gradients are summed up apart, each by threads of its own, and added at the end:
+// cores then hand over no gate gradients and do not wait for each other. The halves depend on the lengths alone, so the
+// number of threads changes no bit.
+template <class T>
+class BackwardParts {
+ public:
+    BackwardParts(const Backward<T> &call, const Schedule &schedule, const Division &division, Team &team,
+                  Scratch &scratch)
+        : calls_{call, call}, team_(team), count_(schedule.rows < 2 * rows_per_thread ? 1 : 2) {
+        if (count_ == 1) {
+            add_pass(0, {0, team.size}, schedule, division, scratch);
+            return;
+        }
+        own_sums(calls_[1], scratch);
+        Rows rows[2];
+        for (int part = 0; part < 2; ++part) {
+            const Range half = share(schedule.rows, 2, part);
+            rows[part] = {half.first, 1, half.last};
+        }
+        if (schedule.lengths) deal_rows(scratch, schedule, 2, rows);
+        for (int part = 0; part < 2; ++part) {
+            const Range members = team.size == 1 ? Range{0, 1} : share(team.size, 2, part);
+            add_pass(part, members, part_of(scratch, schedule, rows[part]), division, scratch);
+        }
+    }
+
+    void run() {
+        team_.run([](void *self, int member) { static_cast<BackwardParts *>(self)->work(member); }, this);
+        if (count_ == 1) return;
+        team_.run([](void *self, int member) { static_cast<BackwardParts *>(self)->add_up(member); }, this);
+    }
+
+ private:
+    struct Sum {
+        T *to;
+        const T *from;
+        Index count;
+    };
+
+    void add_pass(int part, Range members, const Schedule &schedule, const Division &division, Scratch &scratch) {
+        const int size = int(members.last - members.first);
+        members_[part] = members;
+        schedules_[part] = schedule;
+        const Division own{size, division.by_rows || size == 1, division.ahead && size > 1};
+        passes_[part] = new (scratch.take(sizeof(BackwardPass<T>)))
+            BackwardPass<T>(calls_[part], schedules_[part], own, team_, int(members.first), scratch);
+    }
+
+    // Memory of its own for what the second half sums up over its rows.
+    void own_sums(Backward<T> &call, Scratch &scratch) {
+        const Plan<T> &plan = *call.forward.plan;
+        const Index rows = kernel_of<T>(plan.cell, plan.proj > 0).gates * plan.hidden;
+        replace(call.dweight_ih, rows * plan.inputs, scratch);
+        replace(call.dweight_hh, rows * plan.out, scratch);
+        replace(call.dweight_hr, plan.proj * plan.hidden, scratch);
+        replace(call.dbias_ih, rows, scratch);
+        replace(call.dbias_hh, rows, scratch);
+        replace(call.drest_h, plan.out, scratch);
+        replace(call.drest_c, plan.hidden, scratch);
+    }
+
+    void replace(T *&array, Index count, Scratch &scratch) {
+        if (!array) return;
+        T *mine = take<T>(scratch, count);
+        sums_[sum_count_++] = {array, mine, count};
+        array = mine;
+    }
+
+    void work(int member) {
+        for (int part = 0; part < count_; ++part)
+            if (member >= members_[part].first && member < members_[part].last)
+                passes_[part]->work(member - int(members_[part].first));
+    }
+
+    void add_up(int member) const {
+        for (int i = 0; i < sum_count_; ++i) {
+            const Range mine = share(sums_[i].count, team_.size, member);
+            for (Index j = mine.first; j < mine.last; ++j) sums_[i].to[j] += sums_[i].from[j];
+        }
+    }
+
+    Backward<T> calls_[2];
+    Schedule schedules_[2];
+    Team &team_;
+    const int count_;
+    BackwardPass<T> *passes_[2];
+    Range members_[2];
+    Sum sums_[7];
+    int sum_count_ = 0;
 };
 
 template <class T>
@@ -311,7 +407,7 @@ void backward(const Backward<T> &call) {
     if (planned.members == 1) planned = otherwise;
     Team team(planned.members);
     const Division division = settle(team, planned, otherwise, step_work);
-    BackwardPass<T>(call, schedule, division, team, scratch).run();
+    BackwardParts<T>(call, schedule, division, team, scratch).run();
 }
 
 }  // namespace hiddenstate::HS_ISA

@@ -28,6 +28,7 @@ struct TileCall {
     Index start_step;  // from a panel to the next one, in the rows of start
     T *const *out;
     Index out_step;
+    Index run = 0, a_jump = 0, panel_jump = 0;  // after every `run` of the depth (0: none) rows lie further apart
 };
 
 template <class T, int Rows, int Vectors, int Panels>
@@ -44,21 +45,27 @@ void tile(const TileCall<T> &call) {
             for (int v = 0; v < Vectors; ++v) sum[r][p][v] = load(start + p * call.start_step + v * lanes<T>);
     }
     const T *panel = call.panel;
-    const Index depth = call.depth, a_step = call.a_step, panel_row = call.panel_row, panel_step = call.panel_step;
-    for (Index k = 0; k < depth; ++k, panel += panel_row) {
-        Vec<T> b[Panels][Vectors];
-#pragma GCC unroll 4
-        for (int p = 0; p < Panels; ++p)
-#pragma GCC unroll 4
-            for (int v = 0; v < Vectors; ++v) b[p][v] = load(panel + p * panel_step + v * lanes<T>);
-#pragma GCC unroll 8
-        for (int r = 0; r < Rows; ++r) {
-            const Vec<T> left = broadcast(a[r][k * a_step]);
+    const Index a_step = call.a_step, panel_row = call.panel_row, panel_step = call.panel_step;
+    for (Index rest = call.depth, run = call.run ? call.run : rest; rest > 0; rest -= run) {
+        run = smaller(run, rest);
+        for (Index k = 0; k < run; ++k, panel += panel_row) {
+            Vec<T> b[Panels][Vectors];
 #pragma GCC unroll 4
             for (int p = 0; p < Panels; ++p)
 #pragma GCC unroll 4
-                for (int v = 0; v < Vectors; ++v) sum[r][p][v] = fma(left, b[p][v], sum[r][p][v]);
+                for (int v = 0; v < Vectors; ++v) b[p][v] = load(panel + p * panel_step + v * lanes<T>);
+#pragma GCC unroll 8
+            for (int r = 0; r < Rows; ++r) {
+                const Vec<T> left = broadcast(a[r][k * a_step]);
+#pragma GCC unroll 4
+                for (int p = 0; p < Panels; ++p)
+#pragma GCC unroll 4
+                    for (int v = 0; v < Vectors; ++v) sum[r][p][v] = fma(left, b[p][v], sum[r][p][v]);
+            }
         }
+        panel += call.panel_jump;
+#pragma GCC unroll 8
+        for (int r = 0; r < Rows; ++r) a[r] += run * a_step + call.a_jump;
     }
     const Index out_step = call.out_step;
 #pragma GCC unroll 8
@@ -231,6 +238,7 @@ struct Product {
     bool accumulate;  // start from what out holds instead of matrix.start
     bool whole;       // rows of out have room for whole vectors; otherwise they end at matrix.columns
     Index gap;        // numbers between two panels in a row of out, with `whole`
+    Index run = 0, a_jump = 0, panel_jump = 0;  // see TileCall; 0: one run
 };
 
 template <class T>
@@ -258,7 +266,10 @@ void multiply(const Product<T> &product, const Matrix<T> &m, Range panels) {
                          start,
                          product.accumulate ? out_step : width,
                          out,
-                         out_step};
+                         out_step,
+                         product.run,
+                         product.a_jump,
+                         product.panel_jump};
         if (product.whole || column + together * width <= m.columns) return run_tile(call, rows, vectors, together);
         // The last panel ends inside a vector; those before it in the tile are whole.
         for (; together > 1; --together, ++panel) {

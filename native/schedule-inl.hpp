@@ -34,15 +34,19 @@ inline T *place(T *array, Index offset) {
 }
 
 struct Schedule {
-    Index batch, steps;    // steps: the longest length
-    const Index *order;    // [B] batch index of the row at place i
+    Index batch, rows;     // of the arrays; of this schedule, which may be a part of them
+    Index steps;           // the longest length
+    const Index *order;    // [rows] batch index of the row at place i
     const Index *lengths;  // [B] by batch index, or null: all `steps`
     const Index *active;   // [steps] rows alive
     const Index *offset;   // [steps + 1] alive pairs before the step
     bool reverse;
+    const Index *whole = nullptr, *places = nullptr;  // of a part: offsets of the whole, and the rows' places there
 
     Index length(Index b) const { return lengths ? lengths[b] : steps; }
     Index time(Index b, Index s) const { return reverse ? length(b) - 1 - s : s; }
+    // Row of the tape that belongs to the step of the row at place i.
+    Index on_tape(Index s, Index i) const { return places ? whole[s] + places[i] : offset[s] + i; }
 };
 
 // Counting sort, stable: rows of one length keep their order.
@@ -68,7 +72,7 @@ inline Schedule make_schedule(Scratch &scratch, Index steps, Index batch, const 
         active[s] = alive;
         offset[s + 1] = offset[s] + alive;
     }
-    return {batch, longest, order, lengths, active, offset, reverse};
+    return {batch, batch, longest, order, lengths, active, offset, reverse};
 }
 
 // Segments: does step s of row b start from the rest state instead of the carried one? A flag marks the first step of
@@ -108,16 +112,35 @@ struct Rows {
 inline void deal_rows(Scratch &scratch, const Schedule &schedule, int members, Rows *rows) {
     Index *total = take<Index>(scratch, members);
     for (int m = 0; m < members; ++m) {
-        rows[m] = {0, 1, 0, take<Index>(scratch, schedule.batch)};
+        rows[m] = {0, 1, 0, take<Index>(scratch, schedule.rows)};
         total[m] = 0;
     }
-    for (Index i = 0; i < schedule.batch; ++i) {
+    for (Index i = 0; i < schedule.rows; ++i) {
         int least = 0;
         for (int m = 1; m < members; ++m)
             if (total[m] < total[least]) least = m;
         total[least] += schedule.length(schedule.order[i]);
         const_cast<Index *>(rows[least].list)[rows[least].last++] = i;
     }
+}
+
+// The schedule of some rows of the whole.
+inline Schedule part_of(Scratch &scratch, const Schedule &whole, const Rows &rows) {
+    const Index count = rows.alive(whole.rows);
+    Index *order = take<Index>(scratch, count), *places = take<Index>(scratch, count);
+    for (Index p = 0; p < count; ++p) {
+        places[p] = rows.at(p);
+        order[p] = whole.order[places[p]];
+    }
+    Index steps = 0;
+    while (steps < whole.steps && rows.alive(whole.active[steps])) ++steps;
+    Index *active = take<Index>(scratch, steps), *offset = take<Index>(scratch, steps + 1);
+    offset[0] = 0;
+    for (Index s = 0; s < steps; ++s) {
+        active[s] = rows.alive(whole.active[s]);
+        offset[s + 1] = offset[s] + active[s];
+    }
+    return {whole.batch, count, steps, order, whole.lengths, active, offset, whole.reverse, whole.offset, places};
 }
 
 // How a call is cut: by rows (members never wait for each other inside the loop over time); with few rows by hidden
@@ -129,9 +152,9 @@ struct Division {
 
     // Rows of equal length lie together; unequal ones are dealt like cards, so that everyone gets long and short ones.
     Rows rows(const Schedule &schedule, int member) const {
-        if (!by_rows || members == 1) return {0, 1, schedule.batch};
-        if (schedule.lengths) return {member, members, schedule.batch};
-        const Range mine = share(schedule.batch, members, member);
+        if (!by_rows || members == 1) return {0, 1, schedule.rows};
+        if (schedule.lengths) return {member, members, schedule.rows};
+        const Range mine = share(schedule.rows, members, member);
         return {mine.first, 1, mine.last};
     }
     template <class T>

@@ -265,13 +265,13 @@ void Team::run(void (*work)(void *, int), void *context) {
                [&pool] { return pool.patience(); });
 }
 
-void Team::wait(int member) {
-    if (size == 1) return;
+void Team::wait(int member, int first_member, int last_member) {
+    if (last_member - first_member <= 1) return;
     Pool &pool = *pool_;
     const std::uint64_t before = pool.arrivals[member].turn.load(std::memory_order_relaxed), first = pool.jobs << 32;
     const std::uint64_t turn = (before > first ? before : first) + 1;
     pool.arrivals[member].turn.store(turn, std::memory_order_release);
-    for (int other = 0; other < size; ++other)
+    for (int other = first_member; other < last_member; ++other)
         spin_until([&pool, other, turn] { return pool.arrivals[other].turn.load(std::memory_order_acquire) >= turn; },
                    [&pool] { return pool.patience(); });
 }

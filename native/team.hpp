@@ -41,8 +41,10 @@ class Team {
     // caller is member 0 and returns when all are done, with its floating-point mode as before. work must not throw.
     void run(void (*work)(void *context, int member), void *context);
 
-    // Barrier: called by every member inside run, with its own number.
-    void wait(int member);
+    // Barrier: called inside run by every member, or by members `first` to `last` - 1, with its own number. Within one
+    // run a member keeps to one kind.
+    void wait(int member) { wait(member, 0, size); }
+    void wait(int member, int first, int last);
 
     // Nanoseconds that a barrier takes: 100 between neighbouring cores, several times as many between distant ones, and
     // it changes where virtual processors move about. Measured outside run, anew after a while.

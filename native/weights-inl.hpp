@@ -66,8 +66,9 @@ struct WeightProduct {
 template <class T>
 class WeightGradients {
  public:
-    WeightGradients(const Backward<T> &call, const Layer<T> &layer, const Chunk<T> &chunk, Scratch &scratch)
-        : g_(call), layer_(layer), chunk_(chunk) {
+    WeightGradients(const Backward<T> &call, const Layer<T> &layer, const Schedule &schedule, const Chunk<T> &chunk,
+                    Scratch &scratch)
+        : g_(call), layer_(layer), schedule_(schedule), chunk_(chunk) {
         const CellKernel<T> &cell = layer.cell;
         const Index H = layer.plan.hidden, I = layer.plan.inputs, R = layer.plan.out, G = cell.gates * H;
         const bool before = layer.plan.cell == Cell::gru_before;
@@ -210,18 +211,21 @@ class WeightGradients {
         if (!product.count) return;
         Matrix<T> input = product.input;
         input.depth = rows;
-        if (product.turned) return add_turned(product, input, lies, member, members);
+        // From a step to the next the inputs of other rows lie between.
+        const Index jump = (schedule_.batch - schedule_.rows) * product.width, run = lies ? schedule_.rows : 0;
+        if (product.turned) return add_turned(product, input, lies, run, jump, member, members);
         if (lies) {
             input.data = const_cast<T *>(lies);
             input.row = product.width;
         }
         const Range mine = share(product.count, members, member);
         multiply(Product<T>{mine.last - mine.first, product.columns + mine.first, product.d_row,
-                            product.rows + mine.first, true, false, 0},
+                            product.rows + mine.first, true, false, 0, run, 0, jump},
                  input, {0, input.panels});
     }
 
-    void add_turned(const WeightProduct<T> &product, const Matrix<T> &d, const T *lies, int member, int members) {
+    void add_turned(const WeightProduct<T> &product, const Matrix<T> &d, const T *lies, Index run, Index jump,
+                    int member, int members) {
         constexpr Index group = 64;
         const Range panels = share(d.panels, members, member);
         for (Index first = 0; first < product.width; first += group) {
@@ -229,7 +233,8 @@ class WeightGradients {
             const Index some = smaller(group, product.width - first);
             for (Index r = 0; r < some; ++r) a[r] = (lies ? lies : product.copy) + first + r;
             const Index step = lies ? product.width : product.copy_row;
-            multiply(Product<T>{some, a, step, product.sums + first, true, true, 0}, d, panels);
+            multiply(Product<T>{some, a, step, product.sums + first, true, true, 0, run, lies ? jump : 0, 0}, d,
+                     panels);
         }
     }
 
@@ -247,6 +252,7 @@ class WeightGradients {
 
     const Backward<T> &g_;
     const Layer<T> &layer_;
+    const Schedule &schedule_;
     const Chunk<T> &chunk_;
     WeightProduct<T> x_{}, h_{}, made_{};
     T *sums_, *fresh_sums_;

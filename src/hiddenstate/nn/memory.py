@@ -16,6 +16,9 @@ from .kernel import TAPE
 _CHUNK_BYTES, _CHUNK_PAIRS = 512 * 1024, 192
 """Gate gradients that the kernels hold at once: this many bytes, at least so many steps of rows."""
 
+_ROWS_IN_HALVES = 8
+"""From so many rows on the kernels sum up the gradients of the weights in two halves of the batch."""
+
 
 class Stack(NamedTuple):
     """Sizes of a training step: T steps, B rows, I inputs, H units, R = P or H, L layers, D directions.
@@ -94,8 +97,10 @@ class Stack(NamedTuple):
             again = steps * self.B * (self.fields * self.H + self.R) + self._weights(layer) // self.D
         copies = steps * self.B * self.R if strided else 0
         row = (self.gates + 1) * self.H + inputs + self.R
-        chunk = max(self.B, _CHUNK_PAIRS, _CHUNK_BYTES // (row * self.itemsize)) * row
-        return gradients + again + copies + chunk
+        halves = 1 if self.B < _ROWS_IN_HALVES else 2
+        chunk = max(-(-self.B // halves), _CHUNK_PAIRS, _CHUNK_BYTES // (row * self.itemsize)) * row
+        sums = (halves - 1) * self._weights(layer) // self.D
+        return gradients + again + copies + halves * chunk + sums
 
 
 def segment(stack: Stack, budget: int) -> int:
