@@ -1,8 +1,8 @@
 // Compiled once for every instruction set (HS_ISA) and number type (HS_REAL); see CMakeLists.txt.
 #include "kernels.hpp"
 
-#include "backward-inl.hpp"
 #include "forward-inl.hpp"
+#include "halves-inl.hpp"
 #include "linear-inl.hpp"
 #include "plan-inl.hpp"
 #include "step-inl.hpp"
