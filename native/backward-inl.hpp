@@ -5,8 +5,6 @@
 // the chunk's rows, in the order of n, continued from chunk to chunk: weights-inl.hpp) and d_x take them up.
 #pragma once
 
-#include <new>  // placement, which is no function that could be merged
-
 #include "weights-inl.hpp"
 
 namespace hiddenstate::HS_ISA {
@@ -285,7 +283,7 @@ class BackwardPass {
         if (!g_.drest_h) return;
         const T *sums = weights_.fresh_sums() + layer_.cell.h_at * H;
         T *out = g_.drest_h;
-        multiply(Product<T>{1, &sums, 1, &out, true, false, 0}, plan_.back_h, {0, plan_.back_h.panels});
+        multiply(Product<T>{1, &sums, 1, &out, true}, plan_.back_h, {0, plan_.back_h.panels});
     }
 
     const Backward<T> &g_;

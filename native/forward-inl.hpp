@@ -240,13 +240,11 @@ void forward(const Forward<T> &call) {
     const Plan<T> &plan = *call.plan;
     const Index gates = kernel_of<T>(plan.cell, plan.proj > 0).gates;
     const double work = step_operations(plan, gates, schedule.offset[schedule.steps]);
-    const double step_work = step_operations(plan, gates, call.batch);
-    const int sharing = threads_for(step_work, forward_step_per_thread, int(plan.h1.panels));
-    const Division otherwise = ahead_or_alone(plan, threads_for(work, work_per_thread, call.threads));
-    Division planned = divide(work, call.batch, call.threads, sharing);
-    if (planned.members == 1) planned = otherwise;
-    Team team(planned.members);
-    const Division division = settle(team, planned, otherwise, step_work);
+    const DivisionPlan planned =
+        plan_division(work, step_operations(plan, gates, call.batch), forward_step_per_thread, plan.h1.panels,
+                      call.batch, call.threads, ahead_or_alone(plan, threads_for(work, work_per_thread, call.threads)));
+    Team team(planned.division.members);
+    const Division division = settle(team, planned);
     ForwardPass<T>(call, schedule, division, team, scratch).run();
 }
 

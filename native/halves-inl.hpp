@@ -105,13 +105,12 @@ void backward(const Backward<T> &call) {
     const Schedule schedule = make_schedule(scratch, f.steps, f.batch, f.lengths, f.reverse);
     const Plan<T> &plan = *f.plan;
     const Index gates = kernel_of<T>(plan.cell, plan.proj > 0).gates, pairs = schedule.offset[schedule.steps];
-    const double work = 2 * step_operations(plan, gates, pairs), step_work = step_operations(plan, gates, f.batch);
-    const int sharing = threads_for(step_work, backward_step_per_thread, int(plan.back_h.panels));
-    const Division otherwise{threads_for(work, work_per_thread, f.threads), false, true};
-    Division planned = divide(work, f.batch, f.threads, sharing);
-    if (planned.members == 1) planned = otherwise;
-    Team team(planned.members);
-    const Division division = settle(team, planned, otherwise, step_work);
+    const double work = 2 * step_operations(plan, gates, pairs);
+    const DivisionPlan planned =
+        plan_division(work, step_operations(plan, gates, f.batch), backward_step_per_thread, plan.back_h.panels,
+                      f.batch, f.threads, {threads_for(work, work_per_thread, f.threads), false, true});
+    Team team(planned.division.members);
+    const Division division = settle(team, planned);
     BackwardHalves<T>(call, schedule, division, team, scratch).run();
 }
 

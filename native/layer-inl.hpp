@@ -102,7 +102,7 @@ struct Layer {
             const T *a[most_rows];
             const Index some = smaller(most_rows, count - first);
             for (Index r = 0; r < some; ++r) a[r] = rows[first + r].out;
-            multiply(Product<T>{some, a, 1, h + first, false, false, 0}, plan.project, panels);
+            multiply(Product<T>{some, a, 1, h + first}, plan.project, panels);
         }
     }
 };

@@ -26,7 +26,7 @@ struct LinearCall {
                 a[r] = x + (first + r) * matrix->depth;
                 out[r] = y + (first + r) * matrix->columns;
             }
-            multiply(Product<T>{some, a, 1, out, false, false, 0}, *matrix, {0, matrix->panels});
+            multiply(Product<T>{some, a, 1, out}, *matrix, {0, matrix->panels});
         }
     }
 };

@@ -235,9 +235,9 @@ struct Product {
     const T *const *a;
     Index a_step;
     T *const *out;
-    bool accumulate;  // start from what out holds instead of matrix.start
-    bool whole;       // rows of out have room for whole vectors; otherwise they end at matrix.columns
-    Index gap;        // numbers between two panels in a row of out, with `whole`
+    bool accumulate = false;  // start from what out holds instead of matrix.start
+    bool whole = false;       // rows of out have room for whole vectors; otherwise they end at matrix.columns
+    Index gap = 0;            // numbers between two panels in a row of out, with `whole`
     Index run = 0, a_jump = 0, panel_jump = 0;  // see TileCall; 0: one run
 };
 

@@ -181,12 +181,25 @@ inline Division divide(double work, Index batch, int limit, int step_members) {
     return {threads < step_members ? threads : step_members, false};
 }
 
+// How a call is to be cut: units of a step where rows are few and a step of so many operations is worth it for each,
+// else `otherwise`.
+struct DivisionPlan {
+    Division division, otherwise;
+    double step_work;
+};
+inline DivisionPlan plan_division(double work, double step_work, double step_per_thread, Index panels, Index batch,
+                                  int limit, const Division &otherwise) {
+    const Division cut = divide(work, batch, limit, threads_for(step_work, step_per_thread, int(panels)));
+    return {cut.members == 1 ? otherwise : cut, otherwise, step_work};
+}
+
 // What a team makes of the division that was planned. Units are divided while the barrier is quick enough for a step of
 // so many operations, as cores and their distances are just now.
-inline Division settle(Team &team, Division planned, const Division &otherwise, double step_work) {
+inline Division settle(Team &team, const DivisionPlan &plan) {
     constexpr double work_per_nanosecond = 330;  // of a barrier; one thread does about 100 with few rows
+    Division planned = plan.division;
     const bool by_units = !planned.by_rows && !planned.ahead;
-    if (by_units && step_work < work_per_nanosecond * team.barrier_time()) planned = otherwise;
+    if (by_units && plan.step_work < work_per_nanosecond * team.barrier_time()) planned = plan.otherwise;
     if (planned.members < team.size) team.size = planned.members;
     return {team.size, planned.by_rows || team.size == 1, planned.ahead && team.size > 1};
 }

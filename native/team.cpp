@@ -70,18 +70,6 @@ void leave_processor([[maybe_unused]] int taken) {
 #endif
 }
 
-// Waits until ready() holds: by spinning, and in the end by giving the processor to others. Not earlier than needed: on
-// a busy machine others keep it for milliseconds.
-template <class Ready, class Patience>
-void spin_until(Ready ready, Patience patience) {
-    for (int spins = 0; !ready(); ++spins) {
-        if (spins < patience())
-            relax();
-        else
-            sched_yield();
-    }
-}
-
 }  // namespace
 
 void set_num_threads(int count) {
@@ -115,7 +103,18 @@ struct Team::Pool {
     bool ready_for_brief(int wanted);
     void post(int size);
     void work_as(int member);
-    int patience() const { return unstarted.load(std::memory_order_relaxed) ? spins_for_start : spins_before_yield; }
+
+    // Waits until ready() holds: by spinning, and in the end by giving the processor to others. Not earlier than
+    // needed: on a busy machine others keep it for milliseconds.
+    template <class Ready>
+    void spin_until(Ready ready) const {
+        for (int spins = 0; !ready(); ++spins) {
+            if (spins < (unstarted.load(std::memory_order_relaxed) ? spins_for_start : spins_before_yield))
+                relax();
+            else
+                sched_yield();
+        }
+    }
     void serve(int member, unsigned seen);
 };
 
@@ -261,8 +260,7 @@ void Team::run(void (*work)(void *, int), void *context) {
     pool_->post(size);
     work(context, 0);
     Pool &pool = *pool_;
-    spin_until([&pool] { return pool.running.load(std::memory_order_acquire) == 0; },
-               [&pool] { return pool.patience(); });
+    pool.spin_until([&pool] { return pool.running.load(std::memory_order_acquire) == 0; });
 }
 
 void Team::wait(int member, int first_member, int last_member) {
@@ -272,8 +270,8 @@ void Team::wait(int member, int first_member, int last_member) {
     const std::uint64_t turn = (before > first ? before : first) + 1;
     pool.arrivals[member].turn.store(turn, std::memory_order_release);
     for (int other = first_member; other < last_member; ++other)
-        spin_until([&pool, other, turn] { return pool.arrivals[other].turn.load(std::memory_order_acquire) >= turn; },
-                   [&pool] { return pool.patience(); });
+        pool.spin_until(
+            [&pool, other, turn] { return pool.arrivals[other].turn.load(std::memory_order_acquire) >= turn; });
 }
 
 double Team::barrier_time() {

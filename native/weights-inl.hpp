@@ -134,7 +134,7 @@ class WeightGradients {
                 out[r] = g_.dx + chunk_.pairs[first + r].at * layer_.plan.inputs;
             }
             const Matrix<T> &m = layer_.plan.back_x;
-            multiply(Product<T>{some, a, 1, out, false, false, 0}, m, {0, m.panels});
+            multiply(Product<T>{some, a, 1, out}, m, {0, m.panels});
         }
     }
 
