@@ -80,20 +80,24 @@ def test_thread_settings_of_the_environment(environment, count):
     assert int(done.stdout) == count
 
 
-THREADS = """
+CALL = """
 import os, numpy as np
 from hiddenstate import native
 
-def call(steps, batch, hidden):
+def call(steps, batch, inputs, hidden):
     w = lambda *shape: np.full(shape, 0.01, "f4")
-    plan = native.Plan("lstm", w(4 * hidden, hidden), w(4 * hidden, hidden), backward=True)
-    x, y, h, c = w(steps, batch, hidden), w(steps, batch, hidden), w(batch, hidden), w(batch, hidden)
-    tape, dx = w(steps * batch, 5 * hidden), w(steps, batch, hidden)
+    plan = native.Plan("lstm", w(4 * hidden, inputs), w(4 * hidden, hidden), backward=True)
+    x, y, h, c = w(steps, batch, inputs), w(steps, batch, hidden), w(batch, hidden), w(batch, hidden)
+    tape, dx = w(steps * batch, 5 * hidden), w(steps, batch, inputs)
     given = plan, x, None, None, None, None, None, None, False
     native.forward(*given, y, h, c, tape)
     native.backward(*given, y, tape, y, None, None, dx, *[None] * 11)
     native.step(plan, x[0], h, c, h.copy(), c.copy())
+"""
 
+THREADS = (
+    CALL
+    + """
 def started():
     return set(os.listdir("/proc/self/task")) - before
 
@@ -104,7 +108,7 @@ def sleeps():
         if "sleeping" in status["State"]:
             return int(status["voluntary_ctxt_switches"])
 
-small, big, before = (10, 4, 16), (40, 64, 200), set(os.listdir("/proc/self/task"))
+small, big, before = (10, 4, 16, 16), (40, 64, 200, 200), set(os.listdir("/proc/self/task"))
 counts = []
 for limit, size in ((None, small), (1, big), (2, small), (2, big), (2, big)):
     if limit:
@@ -118,6 +122,7 @@ for limit, size in ((2, small), (1, big), (2, big)):
     call(*size)
     print(sleeps() > slept)
 """
+)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the threads from /proc")
@@ -198,33 +203,23 @@ def test_nan_propagates(make):
         assert np.isfinite(y[:, 1]).all()
 
 
-SHAPES = """
-import numpy as np
-from hiddenstate import native
-
+SHAPES = (
+    CALL
+    + """
 def resident():
     lines = open("/proc/self/status").read().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
 
-def run(steps, batch, inputs, hidden):
-    w = lambda *shape: np.full(shape, 0.01, "f4")
-    plan = native.Plan("lstm", w(4 * hidden, inputs), w(4 * hidden, hidden), backward=True)
-    x, y, h, c = w(steps, batch, inputs), w(steps, batch, hidden), w(batch, hidden), w(batch, hidden)
-    tape, dx = w(steps * batch, 5 * hidden), w(steps, batch, inputs)
-    given = plan, x, None, None, None, None, None, None, False
-    native.forward(*given, y, h, c, tape)
-    native.backward(*given, y, tape, y, None, None, dx, *[None] * 11)
-    native.step(plan, x[0], h, c, h.copy(), c.copy())
-
 sizes = [(1 + i % 13, 1 + i % 7, 1 + i % 31, 1 + i % 61) for i in range(2000)]
 for size in sizes[:200]:
-    run(*size)
-run(*map(max, zip(*sizes)))
+    call(*size)
+call(*map(max, zip(*sizes)))
 before = resident()
 for size in sizes:
-    run(*size)
+    call(*size)
 print(len(set(sizes)), resident() - before)
 """
+)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the memory from /proc")
