@@ -35,7 +35,11 @@ class ForwardPass {
         Rows *rows = take<Rows>(scratch, division.members);
         for (int m = 0; m < division.members; ++m) rows[m] = division.rows(schedule, m);
         if (division.by_rows && schedule.lengths) deal_rows(scratch, schedule, division.members, rows);
-        for (int m = 0; m < division.members; ++m) members_[m] = make_member(m, rows[m], scratch);
+        const bool inwards = division.by_rows && division.members > 1 && keeps_apart();
+        for (int m = 0; m < division.members; ++m) {
+            rows[m].inwards = inwards;
+            members_[m] = make_member(m, rows[m], scratch);
+        }
     }
 
     void run() {
@@ -61,6 +65,15 @@ class ForwardPass {
             reset_ = take<T>(scratch, state);
             update_ = take<T>(scratch, state);
         }
+    }
+
+    // Whether members visit their rows from both ends inwards. Going down the rows with an even stride, a processor's
+    // prefetcher runs on into the rows that the next member is writing, whose lines then wander from core to core. With
+    // many rows and cores close together the prefetcher gains more than that costs.
+    bool keeps_apart() {
+        constexpr Index few_rows = 16;
+        constexpr double far = 200;  // nanoseconds
+        return schedule_.batch <= few_rows * division_.members || team_.barrier_time() > far;
     }
 
     ForwardMember<T> make_member(int member, const Rows &rows, Scratch &scratch) {
@@ -164,7 +177,7 @@ class ForwardPass {
             const Index alive = member.rows.alive(schedule_.active[s]);
             for (Index p = 0; p < alive; ++p, ++pair) {
                 if (pair < mine.first || pair >= mine.last) continue;
-                const Index b = schedule_.order[member.rows.at(p)];
+                const Index b = schedule_.order[member.rows.visit(p, alive)];
                 member.x[rows++] = f_.x + (schedule_.time(b, s) * f_.batch + b) * plan_.inputs;
             }
         }
@@ -179,7 +192,7 @@ class ForwardPass {
     void place_rows(const ForwardMember<T> &member, Index s, Index alive, const T *products) {
         const Index R = plan_.out, H = plan_.hidden, width = layer_.padded_hidden();
         for (Index p = 0; p < alive; ++p) {
-            const Index i = member.rows.at(p), b = schedule_.order[i], t = schedule_.time(b, s);
+            const Index i = member.rows.visit(p, alive), b = schedule_.order[i], t = schedule_.time(b, s);
             const bool fresh = starts_fresh(schedule_, f_.resets, b, s);
             StepRow<T> &row = member.step[p];
             row.h = fresh ? or_zeros(f_.rest_h) : h_before(b, s, t);

@@ -87,8 +87,11 @@ inline bool starts_fresh(const Schedule &schedule, const std::uint8_t *resets, I
 struct Rows {
     Index first, stride, last;
     const Index *list = nullptr;
+    bool inwards = false;  // in which order they are worked on: from both ends inwards instead of ascending
 
     Index at(Index p) const { return list ? list[p] : first + p * stride; }
+    // The q-th to be worked on of the `count` that are alive.
+    Index visit(Index q, Index count) const { return at(!inwards ? q : q % 2 ? count - 1 - q / 2 : q / 2); }
     Index alive(Index active) const {
         if (list) return listed_below(active);
         const Index end = smaller(active, last);
