@@ -51,6 +51,50 @@ char code_of_dlpack(nb::dlpack::dtype type) {
     return type.code == std::uint8_t(dtype_code::Bool) ? '?' : 0;
 }
 
+// What is asked of torch's tensors. Loaded when the first one comes: torch is in the process then.
+struct Torch {
+    PyTypeObject *tensor, *parameter;
+    PyObject *data_ptr, *is_contiguous, *is_cpu, *is_neg, *dtype, *shape;  // names
+    struct {
+        PyObject *dtype;
+        char type;
+        Index bytes;
+    } types[4];
+
+    Torch() {
+        const nb::module_ torch = nb::module_::import_("torch");
+        auto kept = [](const nb::object &object) { return nb::object(object).release().ptr(); };
+        auto type = [&](nb::handle of, const char *name) {
+            return reinterpret_cast<PyTypeObject *>(kept(of.attr(name)));
+        };
+        tensor = type(torch, "Tensor");
+        parameter = type(torch.attr("nn"), "Parameter");
+        data_ptr = PyUnicode_InternFromString("data_ptr");
+        is_contiguous = PyUnicode_InternFromString("is_contiguous");
+        is_cpu = PyUnicode_InternFromString("is_cpu");
+        is_neg = PyUnicode_InternFromString("is_neg");
+        dtype = PyUnicode_InternFromString("dtype");
+        shape = PyUnicode_InternFromString("shape");
+        types[0] = {kept(torch.attr("float32")), 'f', 4};
+        types[1] = {kept(torch.attr("float64")), 'd', 8};
+        types[2] = {kept(torch.attr("int64")), 'q', 8};
+        types[3] = {kept(torch.attr("bool")), '?', 1};
+    }
+
+    // Torch, if that is what `object` comes from; a subclass of its tensors may be anything.
+    static const Torch *of(nb::handle object) {
+        static const Torch *torch = nullptr;
+        const PyTypeObject *type = Py_TYPE(object.ptr());
+        if (!torch) {
+            const std::string name = type->tp_name;
+            if (name != "Tensor" && name != "Parameter") return nullptr;
+            if (!PyDict_GetItemString(PyImport_GetModuleDict(), "torch")) return nullptr;
+            torch = new Torch;
+        }
+        return type == torch->tensor || type == torch->parameter ? torch : nullptr;
+    }
+};
+
 std::string python_type(nb::handle object) {
     return nb::type_name(object.type()).c_str();
 }
@@ -60,7 +104,8 @@ std::string python_type(nb::handle object) {
 Array::Array(nb::handle object, const char *name, Access access, bool optional) : name_(name) {
     if (optional && object.is_none()) return;
     present_ = true;
-    const bool found = PyObject_CheckBuffer(object.ptr()) ? from_buffer(object, access) : from_dlpack(object);
+    const bool found =
+        PyObject_CheckBuffer(object.ptr()) ? from_buffer(object, access) : from_torch(object) || from_dlpack(object);
     if (!found)
         raise_error(
             "ShapeError", "not an array that the kernels can use", name,
@@ -92,6 +137,37 @@ bool Array::from_buffer(nb::handle object, Access access) {
         if (bytes_ && shape_[axis] > 1 && buffer_.strides[axis] != step) contiguous_ = false;
         step *= shape_[axis];
     }
+    return true;
+}
+
+// False, without an error, where DLPack has to say what it is: not a plain tensor in memory.
+bool Array::from_torch(nb::handle object) {
+    const Torch *torch = Torch::of(object);
+    if (!torch) return false;
+    PyObject *self = object.ptr();
+    auto owned = [](PyObject *result) {
+        if (!result) PyErr_Clear();
+        return nb::steal(result);
+    };
+    const nb::object cpu = owned(PyObject_GetAttr(self, torch->is_cpu));
+    const nb::object negated = owned(PyObject_CallMethodNoArgs(self, torch->is_neg));
+    if (cpu.ptr() != Py_True || negated.ptr() != Py_False) return false;
+    const nb::object dtype = owned(PyObject_GetAttr(self, torch->dtype)),
+                     shape = owned(PyObject_GetAttr(self, torch->shape));
+    const nb::object dense = owned(PyObject_CallMethodNoArgs(self, torch->is_contiguous));
+    const nb::object address = owned(PyObject_CallMethodNoArgs(self, torch->data_ptr));
+    if (!dtype || !shape || !dense || !address || PyTuple_GET_SIZE(shape.ptr()) > most_axes) return false;
+    Index count = 1, item = 0;
+    for (const auto &known : torch->types)
+        if (dtype.ptr() == known.dtype) type_ = known.type, item = known.bytes;
+    rank_ = int(PyTuple_GET_SIZE(shape.ptr()));
+    for (int axis = 0; axis < rank_; ++axis) {
+        shape_[axis] = PyLong_AsLongLong(PyTuple_GET_ITEM(shape.ptr(), axis));
+        count *= shape_[axis];
+    }
+    data_ = PyLong_AsVoidPtr(address.ptr());
+    bytes_ = count * item;
+    contiguous_ = dense.ptr() == Py_True;
     return true;
 }
 

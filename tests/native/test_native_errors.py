@@ -40,6 +40,10 @@ def f32(*shape):
         ("x", None, "C-contiguous", "NoneType"),
         ("x", torch.zeros(T, B, I, device="meta"), "on the CPU", "Tensor"),
         ("x", torch.zeros(T, B, 2 * I)[:, :, ::2], "C order", "with strides"),
+        ("x", torch.zeros(T, B, I, dtype=torch.float64), "float32", "float64 [4, 3, 2]"),
+        ("x", torch.zeros(T, B, I, dtype=torch.float16), "float32", "another type [4, 3, 2]"),
+        ("x", torch.zeros(T, B, I + 1), "[T, B, I=2]", "float32 [4, 3, 3]"),
+        ("x", torch.zeros(1, 1, 1, 1, 1), "C-contiguous", "Tensor"),
         ("h0", f32(B + 1, H), "[B=3, R=5]", "float32 [4, 5]"),
         ("c0", f32(B, H, 1), "[B=3, H=5]", "float32 [3, 5, 1]"),
         ("lengths", np.full(B, T, np.int32), "int64", "another type [3]"),
@@ -76,6 +80,25 @@ def test_read_only_input_is_taken():
     x = f32(T, B, I)
     x.flags.writeable = False
     call(x=x)
+
+
+def test_tensors_are_used_where_they_lie(make):
+    """Plain tensors, parameters, and tensors of another class: the bits that numpy's arrays give."""
+
+    class Tagged(torch.Tensor):
+        pass
+
+    lengths, resets = np.array([T, 0, 2]), np.arange(T * B).reshape(T, B) % 5 == 0
+    p = make("lstm", T, B, I, H, lengths=lengths, resets=resets, dtype=np.float32)
+    *wanted, tape = p.forward()
+    given = [torch.from_numpy(a) if isinstance(a, np.ndarray) else a for a in p.inputs_of_call()]
+    given[0], given[1] = torch.nn.Parameter(given[0]), given[1].as_subclass(Tagged)
+    weights = [torch.nn.Parameter(torch.from_numpy(p.get(name))) for name in p.weights]
+    out = [torch.zeros(a.shape) for a in (*wanted, tape)]
+    native.forward(native.Plan("lstm", *weights), *given, *out)
+    rows = lengths.sum()
+    assert all(np.array_equal(a.numpy(), b) for a, b in zip(out[:3], wanted, strict=True))
+    assert np.array_equal(out[3][:rows].numpy(), tape[:rows])
 
 
 def test_overlapping_outputs_are_refused():

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -60,7 +59,7 @@ class Arguments(NamedTuple):
         return time, batch, out if self.weight_hr is None else self.weight_hr.shape[1], out
 
 
-_Memory = np.ndarray | None
+_Dense = Tensor | None
 
 _LARGE_TAPE = 1 << 19
 """From so many numbers on, memory fresh from the system is worth avoiding."""
@@ -121,16 +120,13 @@ def _tape_fields(cell: str) -> int:
 
 def plan(arguments: Arguments, cell: str, *, backward: bool) -> native.Plan:
     """The weights, packed for the kernels. Made at every call: an optimiser changes weights unseen."""
-    return native.Plan(cell, *map(_array, arguments[3:8]), backward=backward)
+    return native.Plan(cell, *map(_dense, arguments[3:8]), backward=backward)
 
 
 def forward(arguments: Arguments, packed: native.Plan, reverse: bool, outputs: Outputs) -> None:
     """One layer in one direction, into ``outputs``; a tape without rows is not written."""
     y, h_n, c_n, tape = outputs
-    native.forward(
-        packed, *_operands(arguments), reverse, _array(y), _array(h_n), _array(c_n),
-        _array(tape) if tape.numel() else None,
-    )  # fmt: skip
+    native.forward(packed, *_operands(arguments), reverse, y, h_n, c_n, tape if tape.numel() else None)
 
 
 def infer(arguments: Arguments, cell: str, reverse: bool) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -139,7 +135,7 @@ def infer(arguments: Arguments, cell: str, reverse: bool) -> tuple[Tensor, Tenso
     new = arguments.x.new_empty
     y, h_n, c_n = new((time, batch, out)), new((batch, out)), new((batch, hidden)) if cell == "lstm" else None
     packed = plan(arguments, cell, backward=False)
-    native.forward(packed, *_operands(arguments), reverse, _array(y), _array(h_n), _array(c_n), None)
+    native.forward(packed, *_operands(arguments), reverse, y, h_n, c_n, None)
     return y, h_n, c_n
 
 
@@ -156,10 +152,10 @@ def backward(
 
     They are written to ``gradients``; where that is None nothing is computed.
     """
-    dx, dh0, dc0, dw_ih, dw_hh, db_ih, db_hh, dw_hr, drest_h, drest_c = map(_array, gradients)
-    dy, dh_n, dc_n = map(_array, d_outputs)
+    dx, dh0, dc0, dw_ih, dw_hh, db_ih, db_hh, dw_hr, drest_h, drest_c = gradients
+    dy, dh_n, dc_n = map(_dense, d_outputs)
     native.backward(
-        packed, *_operands(arguments), reverse, _array(y), _array(tape) if tape.shape[1] else None,
+        packed, *_operands(arguments), reverse, _dense(y), _dense(tape) if tape.shape[1] else None,
         dy, dh_n, dc_n if packed.cell == "lstm" else None,
         dx, dh0, dc0, drest_h, drest_c, dw_ih, dw_hh, db_ih, db_hh, dw_hr, None, None,
     )  # fmt: skip
@@ -175,19 +171,19 @@ def new_gradients(arguments: Arguments, needs: Sequence[bool]) -> list[Tensor | 
     ]
 
 
-def _operands(given: Arguments) -> tuple[_Memory, _Memory, _Memory, _Memory, _Memory, _Memory, _Memory]:
+def _operands(given: Arguments) -> tuple[_Dense, _Dense, _Dense, _Dense, _Dense, _Dense, _Dense]:
     """What forward and backward read beside the weights, in the kernels' order."""
     return (
-        _array(given.x),
-        _array(given.h0),
-        _array(given.c0),
-        _array(given.lengths),
-        _array(given.resets),
-        _array(given.rest_h),
-        _array(given.rest_c),
+        _dense(given.x),
+        _dense(given.h0),
+        _dense(given.c0),
+        _dense(given.lengths),
+        _dense(given.resets),
+        _dense(given.rest_h),
+        _dense(given.rest_c),
     )
 
 
-def _array(tensor: Tensor | None) -> _Memory:
-    """A tensor's memory as numpy, which gives it away faster than torch does; a copy if not C-contiguous."""
-    return None if tensor is None else tensor.contiguous().numpy(force=True)
+def _dense(tensor: Tensor | None) -> _Dense:
+    """The tensor as the kernels read it: a copy if it is not C-contiguous."""
+    return None if tensor is None else tensor.contiguous().resolve_neg()
