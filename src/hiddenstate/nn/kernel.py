@@ -91,13 +91,13 @@ def allocate(arguments: Arguments, cell: str, keep: int) -> Outputs:
     """Uninitialised outputs; with fake tensors this is the shape rule."""
     time, batch, hidden, out = arguments.sizes
     new = arguments.x.new_empty
-    c_n = new((batch, hidden)) if cell == "lstm" else None
+    c_n = new(batch, hidden) if cell == "lstm" else None
     if keep > 0:
         width = out if c_n is None else out + hidden
         tape = new((len(spans(time, keep, reverse=False)), batch * width))
     else:
         tape = _new_tape(arguments.x, time * batch if keep == TAPE else 0, _tape_fields(cell) * hidden)
-    return Outputs(new((time, batch, out)), new((batch, out)), c_n, tape)
+    return Outputs(new(time, batch, out), new(batch, out), c_n, tape)
 
 
 def _new_tape(like: Tensor, rows: int, columns: int) -> Tensor:
@@ -133,7 +133,7 @@ def infer(arguments: Arguments, cell: str, reverse: bool) -> tuple[Tensor, Tenso
     """``y``, ``h_n`` and ``c_n`` of one layer in one direction that no backward follows."""
     time, batch, hidden, out = arguments.sizes
     new = arguments.x.new_empty
-    y, h_n, c_n = new((time, batch, out)), new((batch, out)), new((batch, hidden)) if cell == "lstm" else None
+    y, h_n, c_n = new(time, batch, out), new(batch, out), new(batch, hidden) if cell == "lstm" else None
     packed = plan(arguments, cell, backward=False)
     native.forward(packed, *_operands(arguments), reverse, y, h_n, c_n, None)
     return y, h_n, c_n
