@@ -19,7 +19,9 @@ class Step {
     void run(int threads) {
         const double work = step_operations(plan_, layer_.cell.gates, batch_);
         by_rows_ = batch_ >= 2 * rows_per_thread;
-        Team team(threads_for(work, by_rows_ ? work_per_thread : brief_work_per_thread, threads), !by_rows_);
+        const int lasting = by_rows_ ? threads_for(work, work_per_thread, threads) : 1;
+        const bool brief = lasting == 1;  // over before a sleeper would have come
+        Team team(brief ? threads_for(work, brief_work_per_thread, threads) : lasting, brief);
         team_ = &team;
         Scratch scratch;
         if (!by_rows_) shared_ = make_memory(scratch, batch_);
