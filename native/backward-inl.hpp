@@ -13,6 +13,10 @@ namespace hiddenstate::HS_ISA {
 // up, and at least one step.
 constexpr Index gradient_bytes = 512 * 1024, fewest_pairs = 192;
 
+// The maths of an RNN is too short to hide that y and dy come from memory: from so many bytes on they are asked for
+// before the product. Other cells do not gain.
+constexpr Index far_bytes = 8 * 1024 * 1024;
+
 template <class T>
 struct BackMember {
     Rows rows;
@@ -36,6 +40,8 @@ class BackwardPass {
           first_member_(first),
           chunk_(make_chunk(scratch)),
           weights_(call, layer_, schedule, chunk_, scratch) {
+        const Index read = 2 * schedule.offset[schedule.steps] * plan_.out * Index(sizeof(T));
+        asks_ahead_ = layer_.cell.fields == 0 && read >= far_bytes;
         allocate_state(scratch);
         members_ = take<BackMember<T>>(scratch, division.members);
         for (int m = 0; m < division.members; ++m) {
@@ -151,12 +157,20 @@ class BackwardPass {
                     a[r] = rows[first + r].*source;
                     start[r] = m.start + unit;
                     out[r] = sums + r * row_width;
+                    if (asks_ahead_) ask_ahead(rows[first + r], {unit, unit + row_width}, m.columns);
                 }
                 run_tile(
                     TileCall<T>{m.depth, a, 1, panel_data(m, panel), width, width * m.depth, start, width, out, width},
                     count, vectors, together);
                 maths(BackTile<T>{rows + first, count, sums, row_width, unit, together * vectors, m.columns, hidden});
             });
+    }
+
+    [[gnu::always_inline]] static void ask_ahead(const BackRow<T> &row, Range units, Index columns) {
+        for (Index u = units.first; u < smaller(units.last, columns); u += lanes<T>) {
+            prefetch(row.dy + u);
+            prefetch(row.y + u);
+        }
     }
 
     // A row in step s: what flows in from step s+1, and what is stored of step s.
@@ -294,6 +308,7 @@ class BackwardPass {
     const Division division_;
     Team &team_;
     const int first_member_;
+    bool asks_ahead_;
     Chunk<T> chunk_;
     WeightGradients<T> weights_;
     BackMember<T> *members_;

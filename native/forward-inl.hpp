@@ -139,7 +139,7 @@ class ForwardPass {
 
     // Asks for what another processor's cache holds, before it is needed.
     static void fetch(const T *from, Index count) {
-        for (Index i = 0; i < count; i += 64 / Index(sizeof(T))) __builtin_prefetch(from + i);
+        for (Index i = 0; i < count; i += 64 / Index(sizeof(T))) prefetch(from + i);
     }
 
     // One step of the member's rows: all units of its own rows, or its own units of all rows.

@@ -156,6 +156,13 @@ inline bool differs(Vec<T>, Vec<T>) {
 }
 #endif
 
+// Asks for a line of memory before it is needed. Always inline: a function that does nothing else has no effect in
+// GCC's eyes, and calls of it are dropped.
+template <class T>
+[[gnu::always_inline]] inline void prefetch(const T *p) {
+    __builtin_prefetch(p);
+}
+
 // Writes only what is not there yet: an unchanged line stays in the caches of all processors.
 template <class T>
 inline void renew(T *p, Vec<T> v) {
