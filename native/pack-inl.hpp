@@ -48,26 +48,6 @@ Index panel_width(const Matrix<T> &m, Index p) {
     return vectors_in_panel(m, p) * lanes<T>;
 }
 
-// Calls visit(panel) for all panels, on several threads when the matrix is large.
-template <class T, class Visit>
-void for_each_panel(const Matrix<T> &m, Visit visit) {
-    constexpr double weights_per_thread = 4e4;
-    struct Job {
-        const Visit &visit;
-        Index panels;
-        int members;
-    };
-    Team team(threads_for(double(m.depth) * double(m.columns), weights_per_thread, int(m.panels)));
-    Job job{visit, m.panels, team.size};
-    team.run(
-        [](void *context, int member) {
-            const Job &job = *static_cast<const Job *>(context);
-            const Range mine = share(job.panels, job.members, member);
-            for (Index p = mine.first; p < mine.last; ++p) job.visit(p);
-        },
-        &job);
-}
-
 // Exchanges the upper half of every 2*Half lanes of a with the lower half of b's: one stage of a transposition.
 template <class T, int Half, int... Lane>
 inline void exchange(Vec<T> &a, Vec<T> &b, std::integer_sequence<int, Lane...>) {
@@ -86,30 +66,6 @@ inline void transpose(Vec<T> *block) {
     if constexpr (Half > 1) transpose<T, Half / 2>(block);
 }
 
-// Column c becomes source(c)[0..depth), a row of the caller's weights; null makes it zero.
-template <class T, class Source>
-void pack_columns(Matrix<T> &m, Source source) {
-    for_each_panel(m, [&m, source](Index p) {
-        const Index width = panel_width(m, p);
-        for (Index v = 0; v < vectors_in_panel(m, p); ++v) {
-            const T *rows[lanes<T>];
-            for (Index lane = 0; lane < lanes<T>; ++lane) {
-                const Index column = (vectors_before(m, p) + v) * lanes<T> + lane;
-                rows[lane] = column < m.columns ? source(column) : nullptr;
-            }
-            T *to = vector_of(m, p, v);
-            for (Index k = 0; k < m.depth; k += lanes<T>) {
-                const Index count = smaller(lanes<T>, m.depth - k);
-                Vec<T> block[lanes<T>];
-                for (Index lane = 0; lane < lanes<T>; ++lane)
-                    block[lane] = rows[lane] ? load_part(rows[lane] + k, count) : Vec<T>{};
-                transpose<T>(block);
-                for (Index i = 0; i < count; ++i) renew(to + (k + i) * width, block[i]);
-            }
-        }
-    });
-}
-
 // Rows `depths` become value(k, column, count): a vector of elements column..column+count.
 template <class T, class Value>
 void pack_values(Matrix<T> &m, Range depths, Value value) {
@@ -124,57 +80,140 @@ void pack_values(Matrix<T> &m, Range depths, Value value) {
     }
 }
 
-// Row k becomes source(k)[0..columns).
-template <class T, class Source>
-void pack_rows(Matrix<T> &m, Source source) {
-    for_each_panel(m, [&m, source](Index p) {
-        const Index first = vectors_before(m, p) * lanes<T>, width = panel_width(m, p);
-        T *to = vector_of(m, p, 0);
-        for (Index k = 0; k < m.depth; ++k, to += width) {
-            const T *from = source(k) + first;
-            for (Index c = 0; c < width; c += lanes<T>)
-                renew(to + c, load_part(from + c, smaller(lanes<T>, m.columns - first - c)));
-        }
-    });
-}
-
 // Gates of one block of units side by side: columns [block][gate][unit] of the given gates.
 template <class T>
 struct GateColumns {
     const int *gates;
     Index count, hidden;
 
-    Index columns() const {
-        const Index blocks = ceil_div(hidden, lanes<T>);
-        return (blocks - 1) * count * lanes<T> + count * last_step<T>(hidden, count);
+    Index columns() const { return before_last() + count * last_step<T>(hidden, count); }
+    // Rows of the stacked weights that the vector of columns from `column` on comes from; -1 for padding.
+    void rows(Index column, Index *to) const {
+        const Index width = count * lanes<T>, last = before_last();
+        const Index block = smaller(column, last) / width, in_block = column - block * width;
+        if (column < last) {
+            const Index first = gates[in_block / lanes<T>] * hidden + block * lanes<T>;
+            for (Index lane = 0; lane < lanes<T>; ++lane) to[lane] = first + lane;
+            return;
+        }
+        const Index step = last_step<T>(hidden, count);
+        for (Index lane = 0; lane < lanes<T>; ++lane) {
+            const Index gate = (in_block + lane) / step, unit = block * lanes<T> + (in_block + lane) % step;
+            to[lane] = gate < count && unit < hidden ? gates[gate] * hidden + unit : -1;
+        }
     }
-    // Row of the stacked weights that column c comes from; -1 for padding.
-    Index row(Index c) const {
-        const Index width = lanes<T> * count, last = (ceil_div(hidden, lanes<T>) - 1) * width;
-        const Index block = c < last ? c / width : last / width, in_block = c - block * width;
-        const Index step = c < last ? lanes<T> : last_step<T>(hidden, count);
-        const Index gate = in_block / step, unit = block * lanes<T> + in_block % step;
-        return gate < count && unit < hidden ? gates[gate] * hidden + unit : -1;
-    }
+
+ private:
+    Index before_last() const { return (ceil_div(hidden, lanes<T>) - 1) * count * lanes<T>; }
+};
+
+// One matrix to pack. With `columns` its column c is one row of the weights; without, its row k is row
+// (k + rotate) % depth of them.
+template <class T>
+struct Packing {
+    Matrix<T> *to;
+    const T *weight;
+    GateColumns<T> columns;
+    Index rotate;
 };
 
 template <class T>
-Matrix<T> pack_gates(const T *weight, Index depth, const GateColumns<T> &columns) {
-    const Index together = columns.count == 3 ? 3 : 4;  // a block's gates stay in one panel
-    Matrix<T> m = empty_matrix<T>(depth, columns.columns(), together, columns.count == 1, weight);
-    pack_columns(m, [&](Index c) {
-        const Index row = columns.row(c);
-        return row < 0 ? nullptr : weight + row * depth;
-    });
-    return m;
+void pack_columns(const Packing<T> &packing, Index p) {
+    const Matrix<T> &m = *packing.to;
+    const Index width = panel_width(m, p);
+    for (Index v = 0; v < vectors_in_panel(m, p); ++v) {
+        Index rows[lanes<T>];
+        packing.columns.rows((vectors_before(m, p) + v) * lanes<T>, rows);
+        T *to = vector_of(m, p, v);
+        for (Index k = 0; k < m.depth; k += lanes<T>) {
+            const Index count = smaller(lanes<T>, m.depth - k);
+            Vec<T> block[lanes<T>];
+            for (Index lane = 0; lane < lanes<T>; ++lane)
+                block[lane] = rows[lane] < 0 ? Vec<T>{} : load_part(packing.weight + rows[lane] * m.depth + k, count);
+            transpose<T>(block);
+            for (Index i = 0; i < count; ++i) renew(to + (k + i) * width, block[i]);
+        }
+    }
 }
 
 template <class T>
-void add_bias(T *start, const T *bias, const GateColumns<T> &columns) {
+void pack_rows(const Packing<T> &packing, Index p) {
+    const Matrix<T> &m = *packing.to;
+    const Index first = vectors_before(m, p) * lanes<T>, width = panel_width(m, p);
+    T *to = vector_of(m, p, 0);
+    for (Index k = 0; k < m.depth; ++k, to += width) {
+        const T *from = packing.weight + (k + packing.rotate) % m.depth * m.columns + first;
+        for (Index c = 0; c < width; c += lanes<T>)
+            renew(to + c, load_part(from + c, smaller(lanes<T>, m.columns - first - c)));
+    }
+}
+
+// The matrices of a plan: listed first, then packed together, on several threads when they are large.
+template <class T>
+class PackingList {
+ public:
+    void add_columns(Matrix<T> &m, const T *weight, Index depth, const GateColumns<T> &columns) {
+        const Index together = columns.count == 3 ? 3 : most_vectors;  // a block's gates stay in one panel
+        m = empty_matrix<T>(depth, columns.columns(), together, columns.count == 1, weight);
+        add({&m, weight, columns, 0});
+    }
+    // Column c is row c of the weights.
+    void add_transposed(Matrix<T> &m, const T *weight, Index depth, Index columns) {
+        static constexpr int gate = 0;
+        m = empty_matrix<T>(depth, columns, most_vectors, true, weight);
+        add({&m, weight, {&gate, 1, columns}, 0});
+    }
+    void add_rows(Matrix<T> &m, const T *weight, Index depth, Index columns, Index rotate) {
+        const void *key = reinterpret_cast<const char *>(weight) + 1;  // not that of the same weights by columns
+        m = empty_matrix<T>(depth, columns, most_vectors, true, key);
+        add({&m, weight, {nullptr, 0, 0}, rotate});
+    }
+
+    void run() {
+        constexpr double weights_per_thread = 4e4;
+        Team team(threads_for(weights_, weights_per_thread, int(panels_)));
+        members_ = team.size;
+        team.run([](void *self, int member) { static_cast<const PackingList *>(self)->work(member); }, this);
+    }
+
+ private:
+    static constexpr int most_matrices = 9;
+
+    void add(const Packing<T> &packing) {
+        packings_[count_++] = packing;
+        weights_ += double(packing.to->depth) * double(packing.to->columns);
+        panels_ = larger(panels_, packing.to->panels);
+    }
+
+    // Of every matrix a member packs the panels whose middle lies in its share.
+    void work(int member) const {
+        for (int i = 0; i < count_; ++i) {
+            const Packing<T> &packing = packings_[i];
+            const Matrix<T> &m = *packing.to;
+            const Index all = vectors_before(m, m.panels);
+            for (Index p = 0; p < m.panels; ++p) {
+                const Index twice_middle = vectors_before(m, p) + vectors_before(m, p + 1);
+                if (twice_middle * members_ / (2 * all) != member) continue;
+                packing.columns.gates ? pack_columns(packing, p) : pack_rows(packing, p);
+            }
+        }
+    }
+
+    Packing<T> packings_[most_matrices];
+    int count_ = 0, members_ = 1;
+    double weights_ = 0;
+    Index panels_ = 0;  // of the matrix with most
+};
+
+// Adds the bias of the rows below `end`.
+template <class T>
+void add_bias(T *start, const T *bias, const GateColumns<T> &columns, Index end) {
     if (!bias) return;
-    for (Index c = 0; c < columns.columns(); ++c) {
-        const Index row = columns.row(c);
-        if (row >= 0) start[c] += bias[row];
+    for (Index c = 0; c < columns.columns(); c += lanes<T>) {
+        Index rows[lanes<T>];
+        columns.rows(c, rows);
+        for (Index lane = 0; lane < lanes<T>; ++lane)
+            if (rows[lane] >= 0 && rows[lane] < end) start[c + lane] += bias[rows[lane]];
     }
 }
 
