@@ -55,7 +55,7 @@ class BackwardPass {
     void work(int number) {
         const BackMember<T> &member = members_[number];
         const int size = division_.members;
-        clear_padding(number);
+        pass_empty_rows(number);
         for (Index last = schedule_.steps; last > 0;) {
             const Index first = chunk_start(last);
             for (Index s = last - 1; s >= first && takes_steps(number); --s) {
@@ -243,18 +243,12 @@ class BackwardPass {
         return f_.tape + (schedule_.on_tape(s - 1, i) * fields + fields - 1) * H;
     }
 
-    // Padded steps have no gradients, rows without steps hand theirs through.
-    void clear_padding(int number) {
+    // Rows without steps hand their gradients through.
+    void pass_empty_rows(int number) {
         const Range mine = share(schedule_.rows, division_.members, number);
-        const Index R = plan_.out, H = plan_.hidden, I = plan_.inputs;
+        const Index R = plan_.out, H = plan_.hidden;
         for (Index i = mine.first; i < mine.last; ++i) {
             const Index b = schedule_.order[i];
-            for (Index t = schedule_.length(b); t < f_.steps; ++t) {
-                const Index at = t * f_.batch + b;
-                if (g_.dx) fill(g_.dx + at * I, I, T(0));
-                if (g_.dh_steps) fill(g_.dh_steps + at * R, R, T(0));
-                if (g_.dc_steps) fill(g_.dc_steps + at * H, H, T(0));
-            }
             if (schedule_.length(b) > 0) continue;
             if (g_.dh0) copy(g_.dh0 + b * R, or_zeros(place(g_.dh_n, b * R)), R);
             if (g_.dc0) copy(g_.dc0 + b * H, or_zeros(place(g_.dc_n, b * H)), H);

@@ -214,8 +214,9 @@ class ForwardPass {
         return f_.y + ((schedule_.reverse ? t + 1 : t - 1) * f_.batch + b) * plan_.out;
     }
 
-    // Last states, and zeros where a row has ended. Cells of the projection's step are complete in every division.
+    // Last states. Cells of the projection's step are complete in every division.
     void finish_rows(const ForwardMember<T> &member, int number) {
+        clear_padding(f_.y, plan_.out, schedule_, share(f_.steps, division_.members, number));
         if (!division_.by_rows && number > 0) return;
         const Index R = plan_.out, H = plan_.hidden;
         for (Index p = 0; p < member.rows.alive(f_.batch); ++p) {
@@ -224,7 +225,6 @@ class ForwardPass {
             if (length == 0) last = h_before(b, 0, 0);
             copy(f_.h_n + b * R, last, R);
             if (f_.c_n) copy(f_.c_n + b * H, c_ + i * layer_.padded_hidden(), H);
-            for (Index t = length; t < f_.steps; ++t) fill(f_.y + (t * f_.batch + b) * R, R, T(0));
         }
     }
 

@@ -15,7 +15,7 @@ class BackwardHalves {
  public:
     BackwardHalves(const Backward<T> &call, const Schedule &schedule, const Division &division, Team &team,
                    Scratch &scratch)
-        : calls_{call, call}, team_(team), count_(schedule.rows < 2 * rows_per_thread ? 1 : 2) {
+        : calls_{call, call}, whole_(schedule), team_(team), count_(schedule.rows < 2 * rows_per_thread ? 1 : 2) {
         if (count_ == 1) {
             add_pass(0, {0, team.size}, schedule, division, scratch);
             return;
@@ -76,9 +76,20 @@ class BackwardHalves {
     }
 
     void work(int member) {
+        clear_ended_rows(member);
         for (int part = 0; part < count_; ++part)
             if (member >= members_[part].first && member < members_[part].last)
                 passes_[part]->work(member - int(members_[part].first));
+    }
+
+    // Padded steps have no gradients.
+    void clear_ended_rows(int member) const {
+        const Backward<T> &g = calls_[0];
+        const Plan<T> &plan = *g.forward.plan;
+        const Range steps = share(g.forward.steps, team_.size, member);
+        clear_padding(g.dx, plan.inputs, whole_, steps);
+        clear_padding(g.dh_steps, plan.out, whole_, steps);
+        clear_padding(g.dc_steps, plan.hidden, whole_, steps);
     }
 
     void add_up(int member) const {
@@ -89,6 +100,7 @@ class BackwardHalves {
     }
 
     Backward<T> calls_[2];
+    const Schedule &whole_;
     Schedule schedules_[2];
     Team &team_;
     const int count_;

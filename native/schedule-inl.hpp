@@ -146,6 +146,16 @@ inline Schedule part_of(Scratch &scratch, const Schedule &whole, const Rows &row
     return {whole.batch, count, steps, order, whole.lengths, active, offset, whole.reverse, whole.offset, places};
 }
 
+// Zeros in array [T, B, width] where rows have ended, for some steps. Members share time and not rows, which lie side
+// by side: writing next to each other, cores take each other's lines.
+template <class T>
+void clear_padding(T *array, Index width, const Schedule &schedule, Range steps) {
+    if (!array || !schedule.lengths) return;
+    for (Index t = steps.first; t < steps.last; ++t)
+        for (Index b = 0; b < schedule.batch; ++b)
+            if (t >= schedule.lengths[b]) fill(array + (t * schedule.batch + b) * width, width, T(0));
+}
+
 // How a call is cut: by rows (members never wait for each other inside the loop over time); with few rows by hidden
 // units (a barrier at every step); or, when a step is too short for barriers, `ahead`: member 0 goes through the steps,
 // while the others compute the products with x of the next chunk of time (forward) or wait for its weight gradients.
