@@ -138,7 +138,7 @@ class ForwardPass {
     }
 
     // Asks for what another processor's cache holds, before it is needed.
-    static void fetch(const T *from, Index count) {
+    [[gnu::always_inline]] static void fetch(const T *from, Index count) {
         for (Index i = 0; i < count; i += 64 / Index(sizeof(T))) prefetch(from + i);
     }
 

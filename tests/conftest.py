@@ -1,5 +1,7 @@
 """What holds in every test run: annotated shapes are checked, and no test is about time."""
 
+import signal
+
 import hypothesis
 import jaxtyping
 import pytest
@@ -12,6 +14,10 @@ hypothesis.settings.load_profile("hiddenstate")
 jaxtyping.install_import_hook(
     ["hiddenstate.cells", "hiddenstate.scan", "hiddenstate.blocks"], "beartype.beartype"
 )
+
+# A shell starts what runs in its background with interrupts ignored; here some tests send them.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from where import DEVICE  # noqa: E402 - after the hook, as everything that may import hiddenstate
 
