@@ -89,21 +89,27 @@ class Outputs(NamedTuple):
 
 def allocate(arguments: Arguments, cell: str, keep: int) -> Outputs:
     """Uninitialised outputs; with fake tensors this is the shape rule."""
+    y, h_n, c_n = _new_outputs(arguments, cell)
     time, batch, hidden, out = arguments.sizes
-    new = arguments.x.new_empty
-    c_n = new(batch, hidden) if cell == "lstm" else None
     if keep > 0:
         width = out if c_n is None else out + hidden
-        tape = new((len(spans(time, keep, reverse=False)), batch * width))
+        tape = y.new_empty(len(spans(time, keep, reverse=False)), batch * width)
     else:
         tape = _new_tape(arguments.x, time * batch if keep == TAPE else 0, _tape_fields(cell) * hidden)
-    return Outputs(new(time, batch, out), new(batch, out), c_n, tape)
+    return Outputs(y, h_n, c_n, tape)
+
+
+def _new_outputs(arguments: Arguments, cell: str) -> tuple[Tensor, Tensor, Tensor | None]:
+    """``y``, ``h_n`` and ``c_n``; sizes as arguments take torch half as long as a tuple of them."""
+    time, batch, hidden, out = arguments.sizes
+    new = arguments.x.new_empty
+    return new(time, batch, out), new(batch, out), new(batch, hidden) if cell == "lstm" else None
 
 
 def _new_tape(like: Tensor, rows: int, columns: int) -> Tensor:
     """``[rows, columns]``; a large one in memory that the kernels keep for the next step."""
     if rows * columns < _LARGE_TAPE or type(like) not in (Tensor, torch.nn.Parameter):
-        return like.new_empty((rows, columns))
+        return like.new_empty(rows, columns)
     return torch.from_numpy(native.reusable(rows, columns, like.dtype == torch.float64))
 
 
@@ -131,9 +137,7 @@ def forward(arguments: Arguments, packed: native.Plan, reverse: bool, outputs: O
 
 def infer(arguments: Arguments, cell: str, reverse: bool) -> tuple[Tensor, Tensor, Tensor | None]:
     """``y``, ``h_n`` and ``c_n`` of one layer in one direction that no backward follows."""
-    time, batch, hidden, out = arguments.sizes
-    new = arguments.x.new_empty
-    y, h_n, c_n = new(time, batch, out), new(batch, out), new(batch, hidden) if cell == "lstm" else None
+    y, h_n, c_n = _new_outputs(arguments, cell)
     packed = plan(arguments, cell, backward=False)
     native.forward(packed, *_operands(arguments), reverse, y, h_n, c_n, None)
     return y, h_n, c_n

@@ -71,6 +71,6 @@ def stack(
         x = outputs[0] if directions == 1 else xp.concat(outputs, axis=-1)
         if dropout is not None and layer < num_layers - 1:
             x = dropout(x)
-    if len(last) == 1:
+    if len(last) == 1:  # a view, where stacking one copies it
         return x, type(last[0])(*(value[None] for value in last[0]))
     return x, type(last[0])(*(xp.stack(values) for values in zip(*last, strict=True)))
