@@ -72,7 +72,7 @@ class BackwardPass {
                 weights_.gather(rows, share(rows, size, number), first);
                 wait(number);
             }
-            weights_.accumulate(rows, number, size, first);
+            weights_.accumulate({first, last}, number, size);
             weights_.input_gradients(share(rows, size, number));
             wait(number);
             last = first;

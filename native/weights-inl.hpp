@@ -70,7 +70,7 @@ class WeightGradients {
                     Scratch &scratch)
         : g_(call), layer_(layer), schedule_(schedule), chunk_(chunk) {
         const CellKernel<T> &cell = layer.cell;
-        const Index H = layer.plan.hidden, I = layer.plan.inputs, R = layer.plan.out, G = cell.gates * H;
+        const Index H = layer.plan.hidden, I = layer.plan.inputs, R = layer.plan.out;
         const bool before = layer.plan.cell == Cell::gru_before;
         if (g_.dweight_ih) x_ = new_product(scratch, I, cell.x_slots * H, chunk.d, chunk.d_row);
         for (Index q = 0; q < x_.count; ++q) x_.rows[q] = g_.dweight_ih + x_row(q) * I;
@@ -84,9 +84,6 @@ class WeightGradients {
         fresh_sums_ = take<T>(scratch, chunk.d_row);
         fill(sums_, chunk.d_row, T(0));
         fill(fresh_sums_, chunk.d_row, T(0));
-        if (g_.dweight_ih) fill(g_.dweight_ih, G * I, T(0));
-        if (g_.dweight_hh) fill(g_.dweight_hh, G * R, T(0));
-        if (g_.dweight_hr) fill(g_.dweight_hr, layer.plan.proj * H, T(0));
     }
 
     // Whether inputs of the chunk from step `first` on have to be packed.
@@ -111,11 +108,14 @@ class WeightGradients {
             });
     }
 
-    // Adds the chunk to the member's share of every weight and bias gradient.
-    void accumulate(Index rows, int member, int members, Index first) {
-        add_product(x_, x_lies() ? chunk_.pairs->x : nullptr, rows, member, members);
-        add_product(h_, h_lies(first) ? chunk_.pairs->h : nullptr, rows, member, members);
-        add_product(made_, nullptr, rows, member, members);
+    // Adds the chunk of these steps to the member's share of every weight and bias gradient. The first chunk, which ends
+    // with the last step, starts the sums: what they held does not count.
+    void accumulate(Range steps, int member, int members) {
+        const Index rows = schedule_.offset[steps.last] - schedule_.offset[steps.first];
+        const Addition addition{rows, steps.last < schedule_.steps, member, members};
+        add_product(x_, x_lies() ? chunk_.pairs->x : nullptr, addition);
+        add_product(h_, h_lies(steps.first) ? chunk_.pairs->h : nullptr, addition);
+        add_product(made_, nullptr, addition);
         const Range mine = share(ceil_div(layer_.cell.slots * layer_.plan.hidden, lanes<T>), members, member);
         if (g_.dbias_ih || g_.dbias_hh) add_columns<false>(sums_, rows, mine);
         if (g_.forward.resets && g_.drest_h) add_columns<true>(fresh_sums_, rows, mine);
@@ -140,6 +140,7 @@ class WeightGradients {
 
     // What was not summed up in place.
     void finish() {
+        if (schedule_.steps == 0) start_sums();
         for (const WeightProduct<T> *product : {&x_, &h_, &made_})
             for (Index j = 0; product->turned && j < product->width; ++j)
                 for (Index q = 0; q < product->count; ++q) product->rows[q][j] = product->sums[j][q];
@@ -156,6 +157,21 @@ class WeightGradients {
     const T *fresh_sums() const { return fresh_sums_; }
 
  private:
+    // How a chunk of `rows` pairs is added: to what is there, or as the first one.
+    struct Addition {
+        Index rows;
+        bool accumulate;
+        int member, members;
+    };
+
+    // Zeros, where no chunk has started the sums.
+    void start_sums() {
+        for (const WeightProduct<T> *product : {&x_, &h_, &made_}) {
+            for (Index q = 0; q < product->count; ++q) fill(product->rows[q], product->width, T(0));
+            for (Index j = 0; product->turned && j < product->width; ++j) fill(product->sums[j], product->count, T(0));
+        }
+    }
+
     // Whether the inputs of consecutive pairs lie side by side in the caller's arrays, in whole vectors where those
     // count.
     bool dense() const { return !g_.forward.lengths && !g_.forward.resets && !g_.forward.reverse; }
@@ -184,7 +200,6 @@ class WeightGradients {
             product.copy = take<T>(scratch, product.copy_row * chunk_.capacity);
             product.sums = take<T *>(scratch, width);
             T *sums = take<T>(scratch, width * turned_row);
-            fill(sums, width * turned_row, T(0));
             for (Index j = 0; j < width; ++j) product.sums[j] = sums + j * turned_row;
         } else {
             product.input = {take<T>(scratch, padded * chunk_.capacity), start, 0, width, 0, 0, 0, 0, 0};
@@ -207,34 +222,35 @@ class WeightGradients {
     }
 
     // The member's share of one product over the chunk's rows; `lies`: where its inputs are when they were not packed.
-    void add_product(const WeightProduct<T> &product, const T *lies, Index rows, int member, int members) {
+    void add_product(const WeightProduct<T> &product, const T *lies, const Addition &addition) {
         if (!product.count) return;
         Matrix<T> input = product.input;
-        input.depth = rows;
+        input.depth = addition.rows;
         // From a step to the next the inputs of other rows lie between.
         const Index jump = (schedule_.batch - schedule_.rows) * product.width, run = lies ? schedule_.rows : 0;
-        if (product.turned) return add_turned(product, input, lies, run, jump, member, members);
+        if (product.turned) return add_turned(product, input, lies, run, jump, addition);
         if (lies) {
             input.data = const_cast<T *>(lies);
             input.row = product.width;
         }
-        const Range mine = share(product.count, members, member);
+        const Range mine = share(product.count, addition.members, addition.member);
         multiply(Product<T>{mine.last - mine.first, product.columns + mine.first, product.d_row,
-                            product.rows + mine.first, true, false, 0, run, 0, jump},
+                            product.rows + mine.first, addition.accumulate, false, 0, run, 0, jump},
                  input, {0, input.panels});
     }
 
     void add_turned(const WeightProduct<T> &product, const Matrix<T> &d, const T *lies, Index run, Index jump,
-                    int member, int members) {
+                    const Addition &addition) {
         constexpr Index group = 64;
-        const Range panels = share(d.panels, members, member);
+        const Range panels = share(d.panels, addition.members, addition.member);
         for (Index first = 0; first < product.width; first += group) {
             const T *a[group];
             const Index some = smaller(group, product.width - first);
             for (Index r = 0; r < some; ++r) a[r] = (lies ? lies : product.copy) + first + r;
             const Index step = lies ? product.width : product.copy_row;
-            multiply(Product<T>{some, a, step, product.sums + first, true, true, 0, run, lies ? jump : 0, 0}, d,
-                     panels);
+            multiply(Product<T>{some, a, step, product.sums + first, addition.accumulate, true, 0, run, lies ? jump : 0,
+                                0},
+                     d, panels);
         }
     }
 
