@@ -208,12 +208,13 @@ bool alike(const Matrix<T> &m, Range panels, int together, bool backwards) {
 
 // Calls visit(first row, rows, panel, panels) over all tiles of `rows` rows and the given panels: panels outside (one
 // panel stays in the cache while the rows pass), rows inside, cut as evenly as possible. Going backwards over the
-// panels at every other step meets those first that the cache still holds.
+// panels at every other step meets those first that the cache still holds; so a tile of one row does not take all.
 template <class T, class Visit>
 void for_each_tile(const Matrix<T> &m, Index rows, Range panels, bool backwards, Visit visit) {
     for (Range left = panels; left.first < left.last;) {
         const Index vectors = vectors_in_panel(m, backwards ? left.last - 1 : left.first);
         int together = rows == 1 || rows == 2 ? panels_that_fit(int(rows), int(vectors)) : 1;
+        if (2 * together > panels.last - panels.first) together = smaller(together, 2);
         while (together > 1 && !alike(m, left, together, backwards)) together /= 2;
         const Index p = backwards ? left.last - together : left.first;
         const Index tiles = ceil_div(rows, rows_that_fit(vectors));
