@@ -104,8 +104,12 @@ std::string python_type(nb::handle object) {
 Array::Array(nb::handle object, const char *name, Access access, bool optional) : name_(name) {
     if (optional && object.is_none()) return;
     present_ = true;
-    const bool found =
-        PyObject_CheckBuffer(object.ptr()) ? from_buffer(object, access) : from_torch(object) || from_dlpack(object);
+    bool found = find(object, access);
+    if ((!found || !contiguous_) && access == Access::read && PyObject_HasAttrString(object.ptr(), "resolve_neg")) {
+        copy_ = object.attr("resolve_neg")().attr("contiguous")();
+        contiguous_ = true;
+        found = find(copy_, access);
+    }
     if (!found)
         raise_error(
             "ShapeError", "not an array that the kernels can use", name,
@@ -117,6 +121,10 @@ Array::Array(nb::handle object, const char *name, Access access, bool optional) 
 
 Array::~Array() {
     if (has_buffer_) PyBuffer_Release(&buffer_);
+}
+
+bool Array::find(nb::handle object, Access access) {
+    return PyObject_CheckBuffer(object.ptr()) ? from_buffer(object, access) : from_torch(object) || from_dlpack(object);
 }
 
 bool Array::from_buffer(nb::handle object, Access access) {
@@ -198,15 +206,23 @@ void Array::require_type(char type) const {
         raise_error("ShapeError", "array has the wrong type", name_, type_name(type), describe());
 }
 
-void Array::expect(std::initializer_list<Axis> axes) const {
-    if (!present_) return;
-    bool fits = rank_ == int(axes.size());
-    int axis = 0;
+// Whether the axes from `first` on are these.
+bool Array::fits(std::initializer_list<Axis> axes, int first) const {
+    if (rank_ != first + int(axes.size())) return false;
     for (const Axis &wanted : axes) {
-        if (fits && wanted.size >= 0 && shape_[axis] != wanted.size) fits = false;
-        ++axis;
+        if (wanted.size >= 0 && shape_[first] != wanted.size) return false;
+        ++first;
     }
-    if (fits) return;
+    return true;
+}
+
+void Array::expect_state(std::initializer_list<Axis> axes) const {
+    const bool of_one_layer = rank_ > 0 && shape_[0] == 1 && fits(axes, 1);
+    if (!of_one_layer) expect(axes);
+}
+
+void Array::expect(std::initializer_list<Axis> axes) const {
+    if (!present_ || fits(axes, 0)) return;
     std::string expected = "[";
     for (const Axis &wanted : axes) {
         if (expected.size() > 1) expected += ", ";

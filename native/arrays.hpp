@@ -26,8 +26,8 @@ struct Axis {
 
 class Array {
  public:
-    // Throws ShapeError unless `object` is a C-contiguous CPU array (writable when written to). None gives an empty
-    // view when `optional`.
+    // Throws ShapeError unless `object` is a C-contiguous CPU array (writable when written to); a torch tensor that is
+    // read may be strided or negated, and is copied then. None gives an empty view when `optional`.
     Array(nb::handle object, const char *name, Access access, bool optional = false);
     ~Array();
     Array(const Array &) = delete;
@@ -35,6 +35,8 @@ class Array {
 
     // Throws ShapeError unless rank and sizes are these. Does nothing when absent.
     void expect(std::initializer_list<Axis> axes) const;
+    // The same for a state, which may have torch's axis of layers, of size 1, in front.
+    void expect_state(std::initializer_list<Axis> axes) const;
     // Throws ShapeError unless the type is T (float, double, Index, bool).
     template <class T>
     T *as() const {
@@ -62,10 +64,12 @@ class Array {
         else
             return sizeof(T) == 4 ? 'f' : 'd';
     }
+    bool find(nb::handle object, Access access);
     bool from_buffer(nb::handle object, Access access);
     bool from_torch(nb::handle object);
     bool from_dlpack(nb::handle object);
     void require_type(char type) const;
+    bool fits(std::initializer_list<Axis> axes, int first) const;
     std::string describe() const;
 
     static constexpr int most_axes = 4;
@@ -78,6 +82,7 @@ class Array {
     bool present_ = false, contiguous_ = true, has_buffer_ = false;
     Py_buffer buffer_;
     nb::ndarray<> tensor_;
+    nb::object copy_;
 };
 
 // Throws ShapeError when a written array shares memory with another one. h_n may be h0 and c_n may be c0: pairs listed

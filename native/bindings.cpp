@@ -33,8 +33,8 @@ struct Sequence {
         steps = x.size(0);
         batch = x.size(1);
         const Axis B{"B", batch}, R{"R", plan.out()}, H{"H", plan.hidden()};
-        h0.expect({B, R});
-        c0.expect({B, H});
+        h0.expect_state({B, R});
+        c0.expect_state({B, H});
         lengths.expect({B});
         resets.expect({{"T", steps}, B});
         rest_h.expect({R});
@@ -95,8 +95,8 @@ void forward(const LayerPlan &plan, handle x, handle h0, handle c0, handle lengt
     const Array y(y_, "y", Access::write), h_n(h_n_, "h_n", Access::write);
     const Array c_n(c_n_, "c_n", Access::write, !plan.has_cell_state()), tape(tape_, "tape", Access::write, true);
     y.expect({{"T", s.steps}, {"B", s.batch}, {"R", plan.out()}});
-    h_n.expect({{"B", s.batch}, {"R", plan.out()}});
-    c_n.expect({{"B", s.batch}, {"H", plan.hidden()}});
+    h_n.expect_state({{"B", s.batch}, {"R", plan.out()}});
+    c_n.expect_state({{"B", s.batch}, {"H", plan.hidden()}});
     check_tape(plan, tape, s.pairs());
     refuse_overlaps({&y, &h_n, &c_n, &tape}, {&s.x, &s.lengths, &s.resets, &s.rest_h, &s.rest_c});
     refuse_overlaps({&y, &tape}, {&s.h0, &s.c0});
@@ -130,8 +130,8 @@ void backward(const LayerPlan &plan, handle x, handle h0, handle c0, handle leng
     const Axis T_{"T", s.steps}, B{"B", s.batch}, R{"R", plan.out()}, H{"H", plan.hidden()}, I{"I", plan.inputs()};
     const Axis G{"G*H", plan.gates() * plan.hidden()};
     for (const Array *a : {&y, &dy, &dh_steps}) a->expect({T_, B, R});
-    for (const Array *a : {&dh_n, &dh0}) a->expect({B, R});
-    for (const Array *a : {&dc_n, &dc0}) a->expect({B, H});
+    for (const Array *a : {&dh_n, &dh0}) a->expect_state({B, R});
+    for (const Array *a : {&dc_n, &dc0}) a->expect_state({B, H});
     for (const Array *a : {&dbias_ih, &dbias_hh}) a->expect({G});
     dx.expect({T_, B, I});
     drest_h.expect({R});

@@ -108,8 +108,8 @@ class WeightGradients {
             });
     }
 
-    // Adds the chunk of these steps to the member's share of every weight and bias gradient. The first chunk, which ends
-    // with the last step, starts the sums: what they held does not count.
+    // Adds the chunk of these steps to the member's share of every weight and bias gradient. The first chunk, which
+    // ends with the last step, starts the sums: what they held does not count.
     void accumulate(Range steps, int member, int members) {
         const Index rows = schedule_.offset[steps.last] - schedule_.offset[steps.first];
         const Addition addition{rows, steps.last < schedule_.steps, member, members};
@@ -248,9 +248,9 @@ class WeightGradients {
             const Index some = smaller(group, product.width - first);
             for (Index r = 0; r < some; ++r) a[r] = (lies ? lies : product.copy) + first + r;
             const Index step = lies ? product.width : product.copy_row;
-            multiply(Product<T>{some, a, step, product.sums + first, addition.accumulate, true, 0, run, lies ? jump : 0,
-                                0},
-                     d, panels);
+            multiply(
+                Product<T>{some, a, step, product.sums + first, addition.accumulate, true, 0, run, lies ? jump : 0, 0},
+                d, panels);
         }
     }
 

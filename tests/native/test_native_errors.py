@@ -39,7 +39,9 @@ def f32(*shape):
         ("x", "text", "C-contiguous", "str"),
         ("x", None, "C-contiguous", "NoneType"),
         ("x", torch.zeros(T, B, I, device="meta"), "on the CPU", "Tensor"),
-        ("x", torch.zeros(T, B, 2 * I)[:, :, ::2], "C order", "with strides"),
+        ("y", torch.zeros(T, B, 2 * H)[:, :, ::2], "C order", "with strides"),
+        ("h_n", f32(2, B, H), "[B=3, R=5]", "float32 [2, 3, 5]"),
+        ("h0", f32(1, B + 1, H), "[B=3, R=5]", "float32 [1, 4, 5]"),
         ("x", torch.zeros(T, B, I, dtype=torch.float64), "float32", "float64 [4, 3, 2]"),
         ("x", torch.zeros(T, B, I, dtype=torch.float16), "float32", "another type [4, 3, 2]"),
         ("x", torch.zeros(T, B, I + 1), "[T, B, I=2]", "float32 [4, 3, 3]"),
@@ -99,6 +101,32 @@ def test_tensors_are_used_where_they_lie(make):
     rows = lengths.sum()
     assert all(np.array_equal(a.numpy(), b) for a, b in zip(out[:3], wanted, strict=True))
     assert np.array_equal(out[3][:rows].numpy(), tape[:rows])
+
+
+def test_strided_and_negated_tensors_are_read(make):
+    p = make("lstm", T, B, I, H, dtype=np.float32)
+    wanted = p.forward()
+    given = [
+        None if a is None else torch.from_numpy(a) if isinstance(a, np.ndarray) else a
+        for a in p.inputs_of_call()
+    ]
+    given[0] = torch.stack([given[0], given[0]], -1)[..., 0]
+    given[1] = torch.complex(torch.zeros_like(given[1]), -given[1]).conj().imag
+    assert not given[0].is_contiguous()
+    assert given[1].is_neg()
+    weights = [torch.from_numpy(p.get(name).T.copy().T) for name in p.weights]
+    out = [torch.zeros(a.shape) for a in wanted]
+    native.forward(native.Plan("lstm", *weights), *given, *out)
+    assert all(np.array_equal(a.numpy(), b) for a, b in zip(out, wanted, strict=True))
+
+
+def test_a_state_may_have_an_axis_of_one_layer(make):
+    p = make("lstm", T, B, I, H, dtype=np.float32)
+    wanted = p.forward()
+    x, h0, c0, *others = p.inputs_of_call()
+    y, h_n, c_n, tape = (np.empty_like(a) for a in wanted)
+    native.forward(p.plan(), x, h0[None], c0[None], *others, y, h_n[None], c_n[None], tape)
+    assert all(np.array_equal(a, b) for a, b in zip((y, h_n, c_n), wanted[:3], strict=True))
 
 
 def test_overlapping_outputs_are_refused():

@@ -2,10 +2,11 @@
 
 The compiled half is ``native._core`` (sources in ``native/`` of the repository, the kernels' contract in
 ``native/README.md``). This module is its only door. Arrays enter as C-contiguous numpy arrays or torch CPU
-tensors (taken as if detached: no graph is recorded here), all of one dtype (float32 or float64); outputs are
-allocated by the caller, so that numpy and torch share one path. ``h_n`` may be ``h0`` and ``c_n`` may be
-``c0``; no other output may share memory with another array. Whatever does not fit raises ``ShapeError`` with
-argument, expected, got.
+tensors (taken as if detached: no graph is recorded here; what is read of them may be strided, and is copied
+then), all of one dtype (float32 or float64); outputs are allocated by the caller, so that numpy and torch
+share one path. ``h_n`` may be ``h0`` and ``c_n`` may be ``c0``; no other output may share memory with another
+array. States ``[B, *]`` may also be ``[1, B, *]``, as torch has them. Whatever does not fit raises
+``ShapeError`` with argument, expected, got.
 
 Letters: T steps, B rows, I inputs, H hidden units, P projected size, R = P or H (width of ``h``), N = sum of
 lengths.

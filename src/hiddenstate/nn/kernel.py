@@ -1,6 +1,7 @@
 """The native kernels called with torch tensors: allocates outputs, knows nothing of autograd.
 
-Tensors are CPU tensors of one dtype (float32 or float64); what is not C-contiguous is copied.
+Tensors are CPU tensors of one dtype (float32 or float64). Short on purpose: what runs here between two calls
+of the kernels finds the caches emptied by them, and takes several times as long as in a loop of its own.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ class Arguments(NamedTuple):
 
     Attributes:
         x: input ``[T, B, I]``.
-        h0: initial output ``[B, R]``; None: zeros.
-        c0: initial cell state ``[B, H]`` (LSTM); None: zeros.
+        h0: initial output ``[B, R]``, or ``[1, B, R]`` where the kernels are called at once; None: zeros.
+        c0: initial cell state ``[B, H]`` (LSTM), likewise; None: zeros.
         weight_ih: ``[G*H, I]``.
         weight_hh: ``[G*H, R]``.
         bias_ih: ``[G*H]`` or None.
@@ -59,7 +60,7 @@ class Arguments(NamedTuple):
         return time, batch, out if self.weight_hr is None else self.weight_hr.shape[1], out
 
 
-_Dense = Tensor | None
+_Given = Tensor | None
 
 _LARGE_TAPE = 1 << 19
 """From so many numbers on, memory fresh from the system is worth avoiding."""
@@ -87,10 +88,13 @@ class Outputs(NamedTuple):
     tape: Tensor
 
 
-def allocate(arguments: Arguments, cell: str, keep: int) -> Outputs:
-    """Uninitialised outputs; with fake tensors this is the shape rule."""
-    y, h_n, c_n = _new_outputs(arguments, cell)
-    time, batch, hidden, out = arguments.sizes
+def allocate(arguments: Arguments, cell: str, keep: int, *, stacked: bool = False) -> Outputs:
+    """Uninitialised outputs; with fake tensors this is the shape rule.
+
+    ``stacked``: last states get torch's axis of layers, ``[1, B, *]``.
+    """
+    sizes = time, batch, hidden, out = arguments.sizes
+    y, h_n, c_n = _new_outputs(arguments.x, sizes, cell, stacked)
     if keep > 0:
         width = out if c_n is None else out + hidden
         tape = y.new_empty(len(spans(time, keep, reverse=False)), batch * width)
@@ -99,11 +103,15 @@ def allocate(arguments: Arguments, cell: str, keep: int) -> Outputs:
     return Outputs(y, h_n, c_n, tape)
 
 
-def _new_outputs(arguments: Arguments, cell: str) -> tuple[Tensor, Tensor, Tensor | None]:
+def _new_outputs(
+    like: Tensor, sizes: tuple[int, int, int, int], cell: str, stacked: bool
+) -> tuple[Tensor, Tensor, Tensor | None]:
     """``y``, ``h_n`` and ``c_n``; sizes as arguments take torch half as long as a tuple of them."""
-    time, batch, hidden, out = arguments.sizes
-    new = arguments.x.new_empty
-    return new(time, batch, out), new(batch, out), new(batch, hidden) if cell == "lstm" else None
+    time, batch, hidden, out = sizes
+    new, lstm = like.new_empty, cell == "lstm"
+    if stacked:
+        return new(time, batch, out), new(1, batch, out), new(1, batch, hidden) if lstm else None
+    return new(time, batch, out), new(batch, out), new(batch, hidden) if lstm else None
 
 
 def _new_tape(like: Tensor, rows: int, columns: int) -> Tensor:
@@ -126,7 +134,7 @@ def _tape_fields(cell: str) -> int:
 
 def plan(arguments: Arguments, cell: str, *, backward: bool) -> native.Plan:
     """The weights, packed for the kernels. Made at every call: an optimiser changes weights unseen."""
-    return native.Plan(cell, *map(_dense, arguments[3:8]), backward=backward)
+    return native.Plan(cell, *arguments[3:8], backward=backward)
 
 
 def forward(arguments: Arguments, packed: native.Plan, reverse: bool, outputs: Outputs) -> None:
@@ -135,9 +143,11 @@ def forward(arguments: Arguments, packed: native.Plan, reverse: bool, outputs: O
     native.forward(packed, *_operands(arguments), reverse, y, h_n, c_n, tape if tape.numel() else None)
 
 
-def infer(arguments: Arguments, cell: str, reverse: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+def infer(
+    arguments: Arguments, cell: str, reverse: bool, *, stacked: bool = False
+) -> tuple[Tensor, Tensor, Tensor | None]:
     """``y``, ``h_n`` and ``c_n`` of one layer in one direction that no backward follows."""
-    y, h_n, c_n = _new_outputs(arguments, cell)
+    y, h_n, c_n = _new_outputs(arguments.x, arguments.sizes, cell, stacked)
     packed = plan(arguments, cell, backward=False)
     native.forward(packed, *_operands(arguments), reverse, y, h_n, c_n, None)
     return y, h_n, c_n
@@ -157,9 +167,9 @@ def backward(
     They are written to ``gradients``; where that is None nothing is computed.
     """
     dx, dh0, dc0, dw_ih, dw_hh, db_ih, db_hh, dw_hr, drest_h, drest_c = gradients
-    dy, dh_n, dc_n = map(_dense, d_outputs)
+    dy, dh_n, dc_n = d_outputs
     native.backward(
-        packed, *_operands(arguments), reverse, _dense(y), _dense(tape) if tape.shape[1] else None,
+        packed, *_operands(arguments), reverse, y, tape if tape.shape[1] else None,
         dy, dh_n, dc_n if packed.cell == "lstm" else None,
         dx, dh0, dc0, drest_h, drest_c, dw_ih, dw_hh, db_ih, db_hh, dw_hr, None, None,
     )  # fmt: skip
@@ -175,19 +185,7 @@ def new_gradients(arguments: Arguments, needs: Sequence[bool]) -> list[Tensor | 
     ]
 
 
-def _operands(given: Arguments) -> tuple[_Dense, _Dense, _Dense, _Dense, _Dense, _Dense, _Dense]:
+def _operands(given: Arguments) -> tuple[Tensor, _Given, _Given, _Given, _Given, _Given, _Given]:
     """What forward and backward read beside the weights, in the kernels' order."""
-    return (
-        _dense(given.x),
-        _dense(given.h0),
-        _dense(given.c0),
-        _dense(given.lengths),
-        _dense(given.resets),
-        _dense(given.rest_h),
-        _dense(given.rest_c),
-    )
-
-
-def _dense(tensor: Tensor | None) -> _Dense:
-    """The tensor as the kernels read it: a copy if it is not C-contiguous."""
-    return None if tensor is None else tensor.contiguous().resolve_neg()
+    x, h0, c0, _, _, _, _, _, rest_h, rest_c, lengths, resets = given
+    return x, h0, c0, lengths, resets, rest_h, rest_c

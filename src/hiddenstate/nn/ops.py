@@ -2,12 +2,13 @@
 
 Plain eager calls go to the kernels through one ``autograd.Function``, which costs about 10 us; the registered
 operators, with an autograd rule in Python, cost about 50. They serve the calls that somebody else watches.
+A layer that is one scan takes the shortest way, ``scan_layer``, on which states keep torch's axis of layers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -52,34 +53,29 @@ def scan(
     """
     if state is None and rest is not None:
         state = type(rest)(*(field.expand(x.shape[1], -1) for field in rest))
-    h0, c0 = _fields(state)
-    rest_h, rest_c = _fields(None if resets is None else rest)
-    arguments = Arguments(
-        x, h0, c0, params["weight_ih"], params["weight_hh"], params.get("bias_ih"), params.get("bias_hh"),
-        params.get("weight_hr"), rest_h, rest_c, lengths, resets,
-    )  # fmt: skip
-    y, *last = _run(arguments, str(cell.native), reverse, keep, keep_last)
+    arguments = _arguments(params, x, state, lengths, resets, rest)
+    y, *last = _run(arguments, _Call(str(cell.native), reverse, keep, keep_last))
     return y, cell.State(*last[: len(cell.State._fields)])
 
 
-def _fields(state: State | None) -> tuple[Tensor | None, Tensor | None]:
-    """``h`` and ``c`` of a record; None where there is none."""
-    return getattr(state, "h", None), getattr(state, "c", None)
+def scan_layer(
+    cell: Cell,
+    params: Mapping[str, Tensor],
+    x: Tensor,
+    state: State | None,
+    lengths: Tensor | None,
+    resets: Tensor | None,
+    rest: State | None,
+) -> tuple[Tensor, State]:
+    """``scan`` forwards with ``TAPE``, for calls that ``is_plain``; states are ``[1, B, *]``."""
+    if state is None and rest is not None:
+        state = type(rest)(*(field.expand(1, x.shape[1], -1) for field in rest))
+    call = _Call(str(cell.native), stacked=True)
+    y, h_n, c_n = _run_plain(_arguments(params, x, state, lengths, resets, rest), call)
+    return y, cell.State(h_n) if c_n is None else cell.State(h_n, c_n)
 
 
-def _run(
-    arguments: Arguments, cell: str, reverse: bool, keep: int, keep_last: bool
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    if not _is_plain(arguments.x):
-        tracing = torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage] - a trace serves both modes
-        kept = keep if torch.is_grad_enabled() or tracing else NOTHING
-        return operators.scan(arguments, cell, reverse, kept)[:3]
-    if torch.is_grad_enabled() and any(t.requires_grad for t in arguments if t is not None):
-        return _EagerScan.apply(*arguments, cell, reverse, keep, keep_last)  # pyright: ignore[reportReturnType]
-    return kernel.infer(arguments, cell, reverse)
-
-
-def _is_plain(x: Tensor) -> bool:
+def is_plain(x: Tensor) -> bool:
     """Whether only autograd watches this call: no compiler or tracer, no functional transform, no mode."""
     return not (
         torch.compiler.is_compiling()
@@ -90,37 +86,121 @@ def _is_plain(x: Tensor) -> bool:
     )
 
 
+class _Call(NamedTuple):
+    """How to run a scan: see ``scan``; ``stacked``: with states ``[1, B, *]``."""
+
+    cell: str
+    reverse: bool = False
+    keep: int = TAPE
+    keep_last: bool = False
+    stacked: bool = False
+
+
+def _arguments(
+    params: Mapping[str, Tensor],
+    x: Tensor,
+    state: State | None,
+    lengths: Tensor | None,
+    resets: Tensor | None,
+    rest: State | None,
+) -> Arguments:
+    h0, c0 = _fields(state)
+    rest_h, rest_c = _fields(None if resets is None else rest)
+    return Arguments(
+        x, h0, c0, params["weight_ih"], params["weight_hh"], params.get("bias_ih"), params.get("bias_hh"),
+        params.get("weight_hr"), rest_h, rest_c, lengths, resets,
+    )  # fmt: skip
+
+
+def _fields(state: State | None) -> tuple[Tensor | None, Tensor | None]:
+    """``h`` and ``c`` of a record; None where there is none."""
+    if state is None:
+        return None, None
+    return state.h, getattr(state, "c", None)
+
+
+def _run(arguments: Arguments, call: _Call) -> tuple[Tensor, Tensor, Tensor | None]:
+    if is_plain(arguments.x):
+        return _run_plain(arguments, call)
+    tracing = torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage] - a trace serves both modes
+    kept = call.keep if torch.is_grad_enabled() or tracing else NOTHING
+    return operators.scan(arguments, call.cell, call.reverse, kept)[:3]
+
+
+def _run_plain(arguments: Arguments, call: _Call) -> tuple[Tensor, Tensor, Tensor | None]:
+    if torch.is_grad_enabled():
+        places = tuple([place for place, value in enumerate(arguments) if value is not None])
+        given = [arguments[place] for place in places]
+        if any([value.requires_grad for value in given]):  # pyright: ignore[reportOptionalMemberAccess]
+            return _EagerScan.apply(call, places, *given)  # pyright: ignore[reportReturnType]
+    return kernel.infer(arguments, call.cell, call.reverse, stacked=call.stacked)
+
+
 class _EagerScan(torch.autograd.Function):
-    """The eager path: as the registered operator, without its overhead, and with the weights packed once."""
+    """The eager path: as the registered operator, without its overhead, and with the weights packed once.
+
+    Torch looks at every argument several times, so only those that are there are handed over.
+    """
 
     @staticmethod
-    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor, Tensor | None]:
-        *tensors, ctx.cell, ctx.reverse, ctx.keep, keep_last = inputs
-        arguments = Arguments(*tensors)
-        ctx.packed = kernel.plan(arguments, ctx.cell, backward=True)
-        if ctx.keep > 0 and keep_last:
-            ctx.last = segments.new_segment(arguments, ctx.cell, ctx.keep)
+    def forward(ctx: Any, call: _Call, places: tuple[int, ...], *tensors: Tensor) -> tuple:
+        arguments = _placed(places, tensors)
+        ctx.call, ctx.places = call, places
+        ctx.packed = kernel.plan(arguments, call.cell, backward=True)
+        if call.keep > 0 and call.keep_last:
+            ctx.last = segments.new_segment(arguments, call.cell, call.keep)
         y, h_n, c_n, tape = segments.forward(
-            arguments, ctx.packed, ctx.reverse, ctx.keep, getattr(ctx, "last", None)
+            arguments, ctx.packed, call.reverse, call.keep, getattr(ctx, "last", None), stacked=call.stacked
         )
-        ctx.save_for_backward(*arguments, operators.saved_output(y, ctx.keep), tape)
+        ctx.save_for_backward(*tensors, operators.saved_output(y, call.keep), tape)
         ctx.set_materialize_grads(False)
         return y, h_n, c_n
 
     @staticmethod
     def backward(ctx: Any, *d_outputs: Tensor | None) -> tuple[Tensor | None, ...]:
+        call, places = ctx.call, ctx.places
         if not operators.any_of(d_outputs):
-            return (None,) * (len(Arguments._fields) + 4)
+            return (None,) * (len(places) + 2)
         last = vars(ctx).pop("last", None)  # backward writes over it, and a graph may be used again
         *tensors, y, tape = ctx.saved_tensors
-        arguments = Arguments(*tensors)
-        needs = ctx.needs_input_grad[:DIFFERENTIABLE]
+        arguments = _placed(places, tensors)
+        needed = dict(zip(places, ctx.needs_input_grad[2:], strict=True))
+        needs = [needed.get(place, False) for place in range(DIFFERENTIABLE)]
         if torch.is_grad_enabled():  # create_graph: the gradient itself will be differentiated
-            gradients = operators.scan_backward(
-                d_outputs, arguments, y, tape, ctx.cell, ctx.reverse, ctx.keep, needs
-            )
+            gradients = _backward_with_graph(d_outputs, arguments, y, tape, call, needs)
         else:
             gradients = segments.backward(
-                d_outputs, arguments, y, tape, ctx.packed, ctx.reverse, ctx.keep, needs, last
+                d_outputs, arguments, y, tape, ctx.packed, call.reverse, call.keep, needs, last
             )
-        return *gradients, None, None, None, None, None, None
+        return None, None, *[gradients[place] if place < DIFFERENTIABLE else None for place in places]
+
+
+def _placed(places: Sequence[int], tensors: Sequence[Tensor]) -> Arguments:
+    values: list[Any] = [None] * len(Arguments._fields)
+    for place, tensor in zip(places, tensors, strict=True):
+        values[place] = tensor
+    return Arguments(*values)
+
+
+def _backward_with_graph(
+    d_outputs: Sequence[Tensor | None],
+    arguments: Arguments,
+    y: Tensor | None,
+    tape: Tensor,
+    call: _Call,
+    needs: Sequence[bool],
+) -> list[Tensor | None]:
+    """By the registered operator, which knows states as ``[B, *]``."""
+    if call.stacked:
+        d_outputs = [d_outputs[0], *map(_of_layer, d_outputs[1:])]
+        arguments = arguments._replace(h0=_of_layer(arguments.h0), c0=_of_layer(arguments.c0))
+    gradients = operators.scan_backward(
+        d_outputs, arguments, y, tape, call.cell, call.reverse, call.keep, needs
+    )
+    if call.stacked:
+        gradients[1:3] = [None if value is None else value[None] for value in gradients[1:3]]
+    return gradients
+
+
+def _of_layer(state: Tensor | None) -> Tensor | None:
+    return None if state is None else state[0]

@@ -216,9 +216,9 @@ class Recurrent(Stacked, torch.nn.RNNBase):
     def _choose(self, x: Tensor, state: State | None, *, torch_can: bool) -> Path:
         """The implementation that runs this call, kept as ``last_path``."""
         weights = (self._weight(self._all_weights[0][0]),)
-        path: Path = "torch" if torch_can and self._torch_has_cell else "python"
-        if paths.has_native(self.cell, x, weights if state is None else (*weights, *state)):
-            path = "native"
+        path: Path = "native"
+        if not paths.has_native(self.cell, x, weights if state is None else (*weights, *state)):
+            path = "torch" if torch_can and self._torch_has_cell else "python"
         if not _is_exporting():  # a program on its own is not this layer's last call
             object.__setattr__(
                 self, "last_path", path

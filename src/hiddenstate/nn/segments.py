@@ -25,13 +25,20 @@ _State = tuple[Tensor, Tensor | None]
 
 
 def forward(
-    arguments: Arguments, packed: native.Plan, reverse: bool, keep: int, last: Outputs | None = None
+    arguments: Arguments,
+    packed: native.Plan,
+    reverse: bool,
+    keep: int,
+    last: Outputs | None = None,
+    *,
+    stacked: bool = False,
 ) -> Outputs:
     """One layer in one direction, with what ``keep`` asks for (see ``kernel``).
 
-    ``last``, of ``new_segment``, takes what backward needs of the last segment.
+    ``last``, of ``new_segment``, takes what backward needs of the last segment. ``stacked``: states are
+    ``[1, B, *]``, which segments do not know.
     """
-    outputs = kernel.allocate(arguments, packed.cell, keep)
+    outputs = kernel.allocate(arguments, packed.cell, keep, stacked=stacked)
     if keep > 0:
         _Segments(arguments, packed, reverse, keep).forward(outputs, last)
     else:

@@ -105,6 +105,8 @@ class Stacked(torch.nn.Module if TYPE_CHECKING else object):
         if path == "python" and lengths is not None:
             paths.check_lengths(lengths, x.shape[0])
         scan, directions, scans = _SCANS[path], 2 if self.bidirectional else 1, len(self._all_weights)
+        if scans == 1 and path == "native" and keep == TAPE and ops.is_plain(x):
+            return ops.scan_layer(self.cell, self._params(0), x, state, lengths, resets, self._rest(0))
 
         def run(
             layer: int, direction: int, x: Tensor, state: State | None, reverse: bool
