@@ -10,8 +10,9 @@
 namespace hiddenstate::HS_ISA {
 
 // (row, step) pairs of a chunk: as many as the second cache holds, but enough to make the products worth their setting
-// up, and at least one step.
-constexpr Index gradient_bytes = 512 * 1024, fewest_pairs = 192;
+// up, and at least one step. With few rows, whose steps may be one thread's, chunks are smaller, so that the others
+// soon have one to take up; but not where the gradients of the weights do not stay in the second cache.
+constexpr Index gradient_bytes = 512 * 1024, fewest_pairs = 192, chunks_of_few_rows = 8;
 
 // The maths of an RNN is too short to hide that y and dy come from memory: from so many bytes on they are asked for
 // before the product. Other cells do not gain.
@@ -38,8 +39,10 @@ class BackwardPass {
           division_(division),
           team_(team),
           first_member_(first),
-          chunk_(make_chunk(scratch)),
-          weights_(call, layer_, schedule, chunk_, scratch) {
+          buffers_(division.ahead ? most_buffers : 1),
+          pairs_(pairs_of_chunk()),
+          chunks_(make_chunks(scratch)),
+          weights_(call, layer_, schedule, chunks_, buffers_, scratch) {
         const Index read = 2 * schedule.offset[schedule.steps] * plan_.out * Index(sizeof(T));
         asks_ahead_ = layer_.cell.fields == 0 && read >= far_bytes;
         allocate_state(scratch);
@@ -54,50 +57,126 @@ class BackwardPass {
     // What member `number` of the pass does.
     void work(int number) {
         const BackMember<T> &member = members_[number];
-        const int size = division_.members;
         pass_empty_rows(number);
-        for (Index last = schedule_.steps; last > 0;) {
-            const Index first = chunk_start(last);
-            for (Index s = last - 1; s >= first && takes_steps(number); --s) {
-                const Index alive = member.rows.alive(schedule_.active[s]);
-                place_rows(member, number, s, first, last, alive);
-                retreat(member, number, s, alive);
-            }
-            wait(number);
-            const Index rows = schedule_.offset[last] - schedule_.offset[first];
-            const Range kept = share(schedule_.active[first], size, number);
-            copy(next_ + kept.first * chunk_.d_row, chunk_.d + kept.first * chunk_.d_row,
-                 (kept.last - kept.first) * chunk_.d_row);
-            if (weights_.gathers(first)) {
-                weights_.gather(rows, share(rows, size, number), first);
-                wait(number);
-            }
-            weights_.accumulate({first, last}, number, size);
-            weights_.input_gradients(share(rows, size, number));
-            wait(number);
-            last = first;
-        }
+        if (division_.ahead)
+            work_ahead(member, number);
+        else
+            work_together(member, number);
         finish(member, number);
     }
 
  private:
     void wait(int number) { team_.wait(first_member_ + number, first_member_, first_member_ + division_.members); }
 
-    Chunk<T> make_chunk(Scratch &scratch) {
+    void work_together(const BackMember<T> &member, int number) {
+        const Portion mine{number, number + 1, division_.members};
+        for (Index last = schedule_.steps; last > 0;) {
+            const Span span{{chunk_start(last), last}, 0};
+            take_steps(member, number, span);
+            wait(number);
+            keep_first_step(span, mine);
+            if (weights_.gathers(span.steps.first)) {
+                weights_.gather(span, mine);
+                wait(number);
+            }
+            take_up(span, mine);
+            wait(number);
+            last = span.steps.first;
+        }
+    }
+
+    void take_steps(const BackMember<T> &member, int number, const Span &span) {
+        for (Index s = span.steps.last - 1; s >= span.steps.first; --s) {
+            const Index alive = member.rows.alive(schedule_.active[s]);
+            place_rows(member, number, s, span, alive);
+            retreat(member, number, s, alive);
+        }
+    }
+
+    // All that has to be done before others can take the chunk up.
+    void take_steps_alone(const BackMember<T> &member, const Span &span) {
+        constexpr Portion all{0, 1, 1};
+        take_steps(member, 0, span);
+        keep_first_step(span, all);
+        if (weights_.gathers(span.steps.first)) weights_.gather(span, all);
+    }
+
+    // The gate gradients that the chunk before will need.
+    void keep_first_step(const Span &span, Portion portion) {
+        const Chunk<T> &chunk = chunks_[span.buffer];
+        const Range mine = portion.of(schedule_.active[span.steps.first]);
+        copy(next_ + mine.first * chunk.d_row, chunk.d + mine.first * chunk.d_row,
+             (mine.last - mine.first) * chunk.d_row);
+    }
+
+    void take_up(const Span &span, Portion portion) {
+        weights_.accumulate(span, portion);
+        weights_.input_gradients(span, portion);
+    }
+
+    // Member 0 takes the steps of a chunk while the others take up the one before, and then helps them.
+    void work_ahead(const BackMember<T> &member, int number) {
+        if (schedule_.steps == 0) return;
+        const Portion mine = portion_beside_steps(number), even{number, number + 1, division_.members};
+        Span span = chunk_before({{schedule_.steps, schedule_.steps}, 1});
+        if (number == 0) take_steps_alone(member, span);
+        for (;;) {
+            wait(number);
+            if (span.steps.first == 0) break;
+            const Span next = chunk_before(span);
+            if (number == 0) take_steps_alone(member, next);
+            take_up(span, mine);
+            span = next;
+        }
+        take_up(span, even);
+    }
+
+    // What a member takes up of a chunk while member 0 takes the steps of the next one: of the time that both take, an
+    // even part each, in multiply-adds of a pair. Steps of a single row take about three times as long as those of
+    // many.
+    Portion portion_beside_steps(int number) const {
+        constexpr Index pieces = 64;
+        const Index others = division_.members - 1;
+        const double gates = double(layer_.cell.gates * plan_.hidden);
+        const double steps = gates * double(plan_.out) * (1.1 + 1.6 / double(schedule_.rows)) + 1500;
+        const double taken =
+            1.2 * gates *
+            double((g_.dweight_ih ? plan_.inputs : 0) + (g_.dweight_hh ? plan_.out : 0) + (g_.dx ? plan_.inputs : 0));
+        const double left = (steps + taken) / double(division_.members) - steps;
+        const Index own = left > 0 ? Index(double(pieces) * left / taken) : 0, each = pieces - own;
+        if (number == 0) return {0, own, pieces};
+        return {own * others + each * (number - 1), own * others + each * number, pieces * others};
+    }
+
+    Span chunk_before(const Span &span) const {
+        return {{chunk_start(span.steps.first), span.steps.first}, most_buffers - 1 - span.buffer};
+    }
+
+    const Chunk<T> *make_chunks(Scratch &scratch) {
         Index capacity = 0;
         for (Index last = schedule_.steps; last > 0;) {
             const Index first = chunk_start(last);
             capacity = larger(capacity, schedule_.offset[last] - schedule_.offset[first]);
             last = first;
         }
-        return new_chunk<T>(scratch, capacity, layer_);
+        Chunk<T> *chunks = take<Chunk<T>>(scratch, buffers_);
+        for (int buffer = 0; buffer < buffers_; ++buffer) chunks[buffer] = new_chunk<T>(scratch, capacity, layer_);
+        return chunks;
+    }
+
+    // Depends on the lengths alone, as the order of the sums does.
+    Index pairs_of_chunk() const {
+        const Index inputs = plan_.inputs + plan_.out, row = layer_.cell.slots * plan_.hidden + inputs;
+        const Index usual = larger(fewest_pairs, gradient_bytes / (row * Index(sizeof(T))));
+        const Index weights = layer_.cell.gates * plan_.hidden * inputs * Index(sizeof(T));
+        if (schedule_.rows >= 2 * rows_per_thread || weights > gradient_bytes) return usual;
+        const Index part = ceil_div(schedule_.offset[schedule_.steps], chunks_of_few_rows);
+        return smaller(usual / most_buffers, larger(fewest_pairs / most_buffers, part));
     }
 
     Index chunk_start(Index last) const {
-        const Index row = layer_.cell.slots * plan_.hidden + plan_.inputs + plan_.out;
-        const Index pairs = larger(fewest_pairs, gradient_bytes / (row * Index(sizeof(T))));
         Index first = last - 1;
-        while (first > 0 && schedule_.offset[last] - schedule_.offset[first - 1] <= pairs) --first;
+        while (first > 0 && schedule_.offset[last] - schedule_.offset[first - 1] <= pairs_) --first;
         return first;
     }
 
@@ -106,7 +185,7 @@ class BackwardPass {
         const Index longest = larger(larger(plan_.out, width), layer_.cell.h_slots * plan_.hidden);
         zeros_ = take<T>(scratch, longest);
         fill(zeros_, longest, T(0));
-        next_ = take<T>(scratch, rows * chunk_.d_row);
+        next_ = take<T>(scratch, rows * chunks_->d_row);
         if (layer_.cell.carries) carry_ = take<T>(scratch, rows * width);
         if (plan_.cell == Cell::lstm) carry_c_ = take<T>(scratch, rows * width);
         if (!f_.resets) return;
@@ -174,30 +253,31 @@ class BackwardPass {
     }
 
     // A row in step s: what flows in from step s+1, and what is stored of step s.
-    void place_rows(const BackMember<T> &member, int number, Index s, Index first, Index last, Index alive) {
+    void place_rows(const BackMember<T> &member, int number, Index s, const Span &span, Index alive) {
+        const Chunk<T> &chunk = chunks_[span.buffer];
         const Index R = plan_.out, H = plan_.hidden, fields = layer_.cell.fields;
         const bool records = division_.by_rows || number == 0;
         for (Index p = 0; p < alive; ++p) {
             const Index i = member.rows.at(p), b = schedule_.order[i], t = schedule_.time(b, s);
-            const Index pair = schedule_.offset[s] - schedule_.offset[first] + i, at = t * f_.batch + b;
+            const Index pair = schedule_.offset[s] - schedule_.offset[span.steps.first] + i, at = t * f_.batch + b;
             BackRow<T> &row = member.step[p];
             receive(row, member, p, s, number);
-            if (s + 1 < last)
-                row.after = chunk_.d + (pair + schedule_.active[s]) * chunk_.d_row;
+            if (s + 1 < span.steps.last)
+                row.after = chunk.d + (pair + schedule_.active[s]) * chunk.d_row;
             else
-                row.after = next_ + i * chunk_.d_row;
+                row.after = next_ + i * chunk.d_row;
             row.after = member.crossing[p] ? zeros_ : row.after + layer_.cell.h_at * H;
             row.dy = or_zeros(place(g_.dy, at * R));
             row.dh_step = place(g_.dh_steps, at * R);
             row.dc_step = place(g_.dc_steps, at * H);
             row.tape = place(f_.tape, schedule_.on_tape(s, i) * fields * H);
             row.y = f_.y + at * R;
-            row.d = chunk_.d + pair * chunk_.d_row;
-            row.d_out = place(chunk_.d_out, pair * chunk_.d_out_row);
+            row.d = chunk.d + pair * chunk.d_row;
+            row.d_out = place(chunk.d_out, pair * chunk.d_out_row);
             const bool fresh = starts_fresh(schedule_, f_.resets, b, s);
             row.h = fresh ? or_zeros(f_.rest_h) : h_before(b, s, t);
             row.c = fresh ? or_zeros(f_.rest_c) : c_before(i, b, s);
-            if (records) chunk_.pairs[pair] = {f_.x + at * plan_.inputs, row.h, row.tape, at, fresh};
+            if (records) chunk.pairs[pair] = {f_.x + at * plan_.inputs, row.h, row.tape, at, fresh};
         }
     }
 
@@ -263,7 +343,7 @@ class BackwardPass {
             const Index i = member.rows.at(p), b = schedule_.order[i];
             BackRow<T> &row = member.step[p];
             receive(row, member, p, -1, number);
-            row.after = member.crossing[p] ? zeros_ : next_ + i * chunk_.d_row + layer_.cell.h_at * H;
+            row.after = member.crossing[p] ? zeros_ : next_ + i * chunks_->d_row + layer_.cell.h_at * H;
             row.dy = zeros_;
             row.dh_step = place(g_.dh0, b * R);
             if (g_.dc0 && (division_.by_rows || number == 0)) row.dc_step = g_.dc0 + b * H;
@@ -303,7 +383,9 @@ class BackwardPass {
     Team &team_;
     const int first_member_;
     bool asks_ahead_;
-    Chunk<T> chunk_;
+    const int buffers_;
+    const Index pairs_;  // of a chunk, about
+    const Chunk<T> *chunks_;
     WeightGradients<T> weights_;
     BackMember<T> *members_;
     T *zeros_, *next_, *carry_ = nullptr, *carry_c_ = nullptr, *rest_h_ = nullptr, *rest_c_ = nullptr;

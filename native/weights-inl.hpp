@@ -27,6 +27,20 @@ struct Chunk {
     Pair<T> *pairs;
 };
 
+// A chunk of steps, and which of the pass's chunks in memory it is kept in.
+struct Span {
+    Range steps;
+    int buffer;
+};
+
+constexpr int most_buffers = 2;
+
+// Part of a whole in equal pieces: what a member does.
+struct Portion {
+    Index first, last, whole;
+    Range of(Index count) const { return {count * first / whole, count * last / whole}; }
+};
+
 // Row lengths are an odd number of cache lines: columns of d then spread over all sets of the cache.
 template <class T>
 Index odd_lines(Index count) {
@@ -51,87 +65,91 @@ Chunk<T> new_chunk(Scratch &scratch, Index capacity, const Layer<T> &layer) {
 // leave more lanes of a vector unused than gates do, it is turned: dW^T = input^T d, kept in `sums` until the end.
 template <class T>
 struct WeightProduct {
-    Matrix<T> input;  // packed; turned: d, as it lies
+    Matrix<T> input;  // its panels; turned: those of d. Where it lies depends on the chunk
     Index width;      // of the input
     Index count;
-    const T **columns;
     T **rows;
     Index d_row;
     bool turned;
-    T *copy;         // turned: the inputs of the chunk, row by row
-    Index copy_row;  // distance of its rows
-    T **sums;        // turned: rows of dW^T, padded to whole vectors
+    Index copy_row;                   // turned: distance of the inputs in `packed`, which are kept row by row
+    T **sums;                         // turned: rows of dW^T, padded to whole vectors
+    const T *d[most_buffers];         // of each chunk: the first column that belongs to the product,
+    const T **columns[most_buffers];  // all of them,
+    T *packed[most_buffers];          // and the inputs
 };
 
 template <class T>
 class WeightGradients {
  public:
-    WeightGradients(const Backward<T> &call, const Layer<T> &layer, const Schedule &schedule, const Chunk<T> &chunk,
-                    Scratch &scratch)
-        : g_(call), layer_(layer), schedule_(schedule), chunk_(chunk) {
+    WeightGradients(const Backward<T> &call, const Layer<T> &layer, const Schedule &schedule, const Chunk<T> *chunks,
+                    int buffers, Scratch &scratch)
+        : g_(call), layer_(layer), schedule_(schedule), chunks_(chunks), buffers_(buffers) {
         const CellKernel<T> &cell = layer.cell;
         const Index H = layer.plan.hidden, I = layer.plan.inputs, R = layer.plan.out;
         const bool before = layer.plan.cell == Cell::gru_before;
-        if (g_.dweight_ih) x_ = new_product(scratch, I, cell.x_slots * H, chunk.d, chunk.d_row);
+        if (g_.dweight_ih) x_ = new_product(scratch, I, cell.x_slots * H, &Chunk<T>::d, 0);
         for (Index q = 0; q < x_.count; ++q) x_.rows[q] = g_.dweight_ih + x_row(q) * I;
-        if (g_.dweight_hh) h_ = new_product(scratch, R, cell.h_slots * H, chunk.d + cell.h_at * H, chunk.d_row);
+        if (g_.dweight_hh) h_ = new_product(scratch, R, cell.h_slots * H, &Chunk<T>::d, cell.h_at * H);
         for (Index q = 0; q < h_.count; ++q) h_.rows[q] = g_.dweight_hh + q * R;
-        if (g_.dweight_hh && before) made_ = new_product(scratch, H, H, chunk.d + 2 * H, chunk.d_row);
+        if (g_.dweight_hh && before) made_ = new_product(scratch, H, H, &Chunk<T>::d, 2 * H);
         for (Index q = 0; before && q < made_.count; ++q) made_.rows[q] = g_.dweight_hh + (2 * H + q) * R;
-        if (g_.dweight_hr) made_ = new_product(scratch, H, layer.plan.proj, chunk.d_out, chunk.d_out_row);
+        if (g_.dweight_hr) made_ = new_product(scratch, H, layer.plan.proj, &Chunk<T>::d_out, 0);
         for (Index q = 0; !before && q < made_.count; ++q) made_.rows[q] = g_.dweight_hr + q * H;
-        sums_ = take<T>(scratch, chunk.d_row);
-        fresh_sums_ = take<T>(scratch, chunk.d_row);
-        fill(sums_, chunk.d_row, T(0));
-        fill(fresh_sums_, chunk.d_row, T(0));
+        sums_ = take<T>(scratch, chunks->d_row);
+        fresh_sums_ = take<T>(scratch, chunks->d_row);
+        fill(sums_, chunks->d_row, T(0));
+        fill(fresh_sums_, chunks->d_row, T(0));
     }
 
     // Whether inputs of the chunk from step `first` on have to be packed.
     bool gathers(Index first) const { return (x_.count && !x_lies()) || (h_.count && !h_lies(first)) || made_.count; }
 
-    // Packs the inputs of the chunk's rows `mine`.
-    void gather(Index rows, Range mine, Index first) {
-        const Pair<T> *pairs = chunk_.pairs;
-        const Index H = layer_.plan.hidden;
+    // Packs the inputs of some of the chunk's rows.
+    void gather(const Span &span, Portion portion) {
+        const Pair<T> *pairs = chunks_[span.buffer].pairs;
+        const Index H = layer_.plan.hidden, first = span.steps.first;
+        const Packing packing{rows_of(span), portion.of(rows_of(span)), span.buffer};
         if (!x_lies())
-            pack(x_, rows, mine, [pairs](Index n, Index j, Index count) { return load_part(pairs[n].x + j, count); });
+            pack(x_, packing, [pairs](Index n, Index j, Index count) { return load_part(pairs[n].x + j, count); });
         if (!h_lies(first))
-            pack(h_, rows, mine, [pairs](Index n, Index j, Index count) { return load_part(pairs[n].h + j, count); });
+            pack(h_, packing, [pairs](Index n, Index j, Index count) { return load_part(pairs[n].h + j, count); });
         if (layer_.plan.proj)
-            pack(made_, rows, mine, [pairs, H](Index n, Index j, Index count) {
+            pack(made_, packing, [pairs, H](Index n, Index j, Index count) {
                 const T *tape = pairs[n].tape + j;
                 return load_part(tape + 3 * H, count) * tanh<T>(load_part(tape + 4 * H, count));
             });
         else
-            pack(made_, rows, mine, [pairs](Index n, Index j, Index count) {
+            pack(made_, packing, [pairs](Index n, Index j, Index count) {
                 return load_part(pairs[n].tape + j, count) * load_part(pairs[n].h + j, count);
             });
     }
 
-    // Adds the chunk of these steps to the member's share of every weight and bias gradient. The first chunk, which
-    // ends with the last step, starts the sums: what they held does not count.
-    void accumulate(Range steps, int member, int members) {
-        const Index rows = schedule_.offset[steps.last] - schedule_.offset[steps.first];
-        const Addition addition{rows, steps.last < schedule_.steps, member, members};
-        add_product(x_, x_lies() ? chunk_.pairs->x : nullptr, addition);
-        add_product(h_, h_lies(steps.first) ? chunk_.pairs->h : nullptr, addition);
+    // Adds the chunk to a portion of every weight and bias gradient. The first chunk, which ends with the last step,
+    // starts the sums: what they held does not count.
+    void accumulate(const Span &span, Portion portion) {
+        const Pair<T> *pairs = chunks_[span.buffer].pairs;
+        const Addition addition{rows_of(span), span.steps.last < schedule_.steps, span.buffer, portion};
+        add_product(x_, x_lies() ? pairs->x : nullptr, addition);
+        add_product(h_, h_lies(span.steps.first) ? pairs->h : nullptr, addition);
         add_product(made_, nullptr, addition);
-        const Range mine = share(ceil_div(layer_.cell.slots * layer_.plan.hidden, lanes<T>), members, member);
-        if (g_.dbias_ih || g_.dbias_hh) add_columns<false>(sums_, rows, mine);
-        if (g_.forward.resets && g_.drest_h) add_columns<true>(fresh_sums_, rows, mine);
+        const Range mine = portion.of(ceil_div(layer_.cell.slots * layer_.plan.hidden, lanes<T>));
+        if (g_.dbias_ih || g_.dbias_hh) add_columns<false>(sums_, addition, mine);
+        if (g_.forward.resets && g_.drest_h) add_columns<true>(fresh_sums_, addition, mine);
     }
 
-    // d_x of the chunk's rows `mine`.
-    void input_gradients(Range mine) {
+    // d_x of some of the chunk's rows.
+    void input_gradients(const Span &span, Portion portion) {
         if (!g_.dx) return;
         constexpr Index group = 64;
+        const Chunk<T> &chunk = chunks_[span.buffer];
+        const Range mine = portion.of(rows_of(span));
         for (Index first = mine.first; first < mine.last; first += group) {
             const T *a[group];
             T *out[group];
             const Index some = smaller(group, mine.last - first);
             for (Index r = 0; r < some; ++r) {
-                a[r] = chunk_.d + (first + r) * chunk_.d_row;
-                out[r] = g_.dx + chunk_.pairs[first + r].at * layer_.plan.inputs;
+                a[r] = chunk.d + (first + r) * chunk.d_row;
+                out[r] = g_.dx + chunk.pairs[first + r].at * layer_.plan.inputs;
             }
             const Matrix<T> &m = layer_.plan.back_x;
             multiply(Product<T>{some, a, 1, out}, m, {0, m.panels});
@@ -157,12 +175,24 @@ class WeightGradients {
     const T *fresh_sums() const { return fresh_sums_; }
 
  private:
-    // How a chunk of `rows` pairs is added: to what is there, or as the first one.
+    // Which rows of a chunk are packed.
+    struct Packing {
+        Index rows;
+        Range mine;
+        int buffer;
+    };
+
+    // How a chunk is added: to what is there, or as the first one.
     struct Addition {
         Index rows;
         bool accumulate;
-        int member, members;
+        int buffer;
+        Portion portion;
     };
+
+    Index rows_of(const Span &span) const {
+        return schedule_.offset[span.steps.last] - schedule_.offset[span.steps.first];
+    }
 
     // Zeros, where no chunk has started the sums.
     void start_sums() {
@@ -184,70 +214,80 @@ class WeightGradients {
         return layer_.plan.cell == Cell::gru ? (q + 2 * H) % (3 * H) : q;
     }
 
-    WeightProduct<T> new_product(Scratch &scratch, Index width, Index count, const T *d, Index d_row) {
+    // `part`: whose columns from `column` on belong to the product.
+    WeightProduct<T> new_product(Scratch &scratch, Index width, Index count, T *Chunk<T>::*part, Index column) {
         WeightProduct<T> product{};
         const Index padded = round_up(width, lanes<T>), turned_row = round_up(count, lanes<T>);
         product.width = width;
         product.count = count;
-        product.d_row = d_row;
+        product.d_row = part == &Chunk<T>::d ? chunks_->d_row : chunks_->d_out_row;
         product.rows = take<T *>(scratch, count);
         product.turned = width * turned_row < padded * count / 16 * 15;
+        product.copy_row = odd_lines<T>(width);
         T *start = take<T>(scratch, larger(padded, turned_row));
         fill(start, larger(padded, turned_row), T(0));
+        for (int buffer = 0; buffer < buffers_; ++buffer) {
+            const T *d = product.d[buffer] = chunks_[buffer].*part + column;
+            product.packed[buffer] = take<T>(scratch, (product.turned ? product.copy_row : padded) * chunks_->capacity);
+            if (product.turned) continue;
+            const T **columns = product.columns[buffer] = take<const T *>(scratch, count);
+            for (Index q = 0; q < count; ++q) columns[q] = d + q;
+        }
         if (product.turned) {
-            product.input = {const_cast<T *>(d), start, 0, count, 0, 0, 0, 0, d_row};
-            product.copy_row = odd_lines<T>(width);
-            product.copy = take<T>(scratch, product.copy_row * chunk_.capacity);
+            product.input = {nullptr, start, 0, count, 0, 0, 0, 0, product.d_row};
             product.sums = take<T *>(scratch, width);
             T *sums = take<T>(scratch, width * turned_row);
             for (Index j = 0; j < width; ++j) product.sums[j] = sums + j * turned_row;
-        } else {
-            product.input = {take<T>(scratch, padded * chunk_.capacity), start, 0, width, 0, 0, 0, 0, 0};
-            product.columns = take<const T *>(scratch, count);
-            for (Index q = 0; q < count; ++q) product.columns[q] = d + q;
-        }
+        } else
+            product.input = {nullptr, start, 0, width, 0, 0, 0, 0, 0};
         cut_panels(product.input, most_vectors, true);
         return product;
     }
 
     template <class Value>
-    void pack(WeightProduct<T> &product, Index rows, Range mine, Value value) {
+    void pack(WeightProduct<T> &product, const Packing &packing, Value value) {
         if (!product.count) return;
+        T *packed = product.packed[packing.buffer];
         Matrix<T> input = product.input;
-        input.depth = rows;
-        if (!product.turned) return pack_values(input, mine, value);
-        for (Index n = mine.first; n < mine.last; ++n)
+        input.data = packed;
+        input.depth = packing.rows;
+        if (!product.turned) return pack_values(input, packing.mine, value);
+        for (Index n = packing.mine.first; n < packing.mine.last; ++n)
             for (Index j = 0; j < product.width; j += lanes<T>)
-                store(product.copy + n * product.copy_row + j, value(n, j, smaller(lanes<T>, product.width - j)));
+                store(packed + n * product.copy_row + j, value(n, j, smaller(lanes<T>, product.width - j)));
     }
 
-    // The member's share of one product over the chunk's rows; `lies`: where its inputs are when they were not packed.
+    // A portion of one product over the chunk's rows; `lies`: where its inputs are when they were not packed.
     void add_product(const WeightProduct<T> &product, const T *lies, const Addition &addition) {
         if (!product.count) return;
-        Matrix<T> input = product.input;
-        input.depth = addition.rows;
         // From a step to the next the inputs of other rows lie between.
         const Index jump = (schedule_.batch - schedule_.rows) * product.width, run = lies ? schedule_.rows : 0;
-        if (product.turned) return add_turned(product, input, lies, run, jump, addition);
+        if (product.turned) return add_turned(product, lies, run, jump, addition);
+        Matrix<T> input = product.input;
+        input.depth = addition.rows;
+        input.data = product.packed[addition.buffer];
         if (lies) {
             input.data = const_cast<T *>(lies);
             input.row = product.width;
         }
-        const Range mine = share(product.count, addition.members, addition.member);
-        multiply(Product<T>{mine.last - mine.first, product.columns + mine.first, product.d_row,
+        const Range mine = addition.portion.of(product.count);
+        multiply(Product<T>{mine.last - mine.first, product.columns[addition.buffer] + mine.first, product.d_row,
                             product.rows + mine.first, addition.accumulate, false, 0, run, 0, jump},
                  input, {0, input.panels});
     }
 
-    void add_turned(const WeightProduct<T> &product, const Matrix<T> &d, const T *lies, Index run, Index jump,
-                    const Addition &addition) {
+    void add_turned(const WeightProduct<T> &product, const T *lies, Index run, Index jump, const Addition &addition) {
         constexpr Index group = 64;
-        const Range panels = share(d.panels, addition.members, addition.member);
+        Matrix<T> d = product.input;
+        d.depth = addition.rows;
+        d.data = const_cast<T *>(product.d[addition.buffer]);
+        const Range panels = addition.portion.of(d.panels);
+        const T *inputs = lies ? lies : product.packed[addition.buffer];
+        const Index step = lies ? product.width : product.copy_row;
         for (Index first = 0; first < product.width; first += group) {
             const T *a[group];
             const Index some = smaller(group, product.width - first);
-            for (Index r = 0; r < some; ++r) a[r] = (lies ? lies : product.copy) + first + r;
-            const Index step = lies ? product.width : product.copy_row;
+            for (Index r = 0; r < some; ++r) a[r] = inputs + first + r;
             multiply(
                 Product<T>{some, a, step, product.sums + first, addition.accumulate, true, 0, run, lies ? jump : 0, 0},
                 d, panels);
@@ -256,12 +296,13 @@ class WeightGradients {
 
     // sums[q] += d[n][q] over the chunk's rows, in order; `mine` counts vectors of columns.
     template <bool FreshOnly>
-    void add_columns(T *sums, Index rows, Range mine) {
+    void add_columns(T *sums, const Addition &addition, Range mine) {
+        const Chunk<T> &chunk = chunks_[addition.buffer];
         for (Index v = mine.first; v < mine.last; ++v) {
             const Index q = v * lanes<T>;
             Vec<T> sum = load(sums + q);
-            for (Index n = 0; n < rows; ++n)
-                if (!FreshOnly || chunk_.pairs[n].fresh) sum += load(chunk_.d + n * chunk_.d_row + q);
+            for (Index n = 0; n < addition.rows; ++n)
+                if (!FreshOnly || chunk.pairs[n].fresh) sum += load(chunk.d + n * chunk.d_row + q);
             store(sums + q, sum);
         }
     }
@@ -269,7 +310,8 @@ class WeightGradients {
     const Backward<T> &g_;
     const Layer<T> &layer_;
     const Schedule &schedule_;
-    const Chunk<T> &chunk_;
+    const Chunk<T> *chunks_;  // [buffers]
+    const int buffers_;
     WeightProduct<T> x_{}, h_{}, made_{};
     T *sums_, *fresh_sums_;
 };

@@ -108,6 +108,7 @@ void all() {
         threads<double>({cell, 3, 1, 300, 300, 0, false, false});
         threads<float>({cell, 1200, 1, 40, 48, 0, false, false});  // products with x are computed ahead
         threads<float>({cell, 400, 3, 150, 32, 0, true, true});
+        threads<float>({cell, 300, 7, 20, 40, 0, false, true});
     }
     for (bool reverse : {false, true}) {
         const Size projected{Cell::lstm, 6, 7, 5, 21, 9, true, reverse};
@@ -121,6 +122,7 @@ void all() {
         for (Index batch : {1, 5}) steps<float>({cell, 40, batch, 130, 270, 0, false, false});
     steps<float>({Cell::lstm, 40, 3, 130, 270, 140, false, false});
     threads<float>({Cell::lstm, 4, 3, 200, 260, 70, true, false});
+    threads<float>({Cell::lstm, 400, 2, 90, 60, 30, true, true});
 }
 
 }  // namespace hiddenstate::test

@@ -99,6 +99,8 @@ class Stack(NamedTuple):
         row = (self.gates + 1) * self.H + inputs + self.R
         halves = 1 if self.B < _ROWS_IN_HALVES else 2
         chunk = max(-(-self.B // halves), _CHUNK_PAIRS, _CHUNK_BYTES // (row * self.itemsize)) * row
+        if halves == 1 and self._weights(layer) // self.D * self.itemsize > _CHUNK_BYTES:
+            chunk *= 2  # one is filled while the other is taken up; with small weights they are half as large
         sums = (halves - 1) * self._weights(layer) // self.D
         return gradients + again + copies + halves * chunk + sums
 
