@@ -20,8 +20,9 @@ struct ForwardMember {
     T **h;             // where their new h goes, when a projection makes it
     const T **x;       // its rows of the chunk, and where their products go
     T **products;
-    T *memory;       // of the products
-    Index capacity;  // rows of a chunk
+    T *memory;        // of the products
+    Index capacity;   // rows of a chunk
+    Index units_end;  // of its hidden units, where those are divided
 };
 
 template <class T>
@@ -86,13 +87,15 @@ class ForwardPass {
         const Index buffers = division_.ahead ? 2 : 1;
         T *memory =
             division_.by_rows || member == 0 ? take<T>(scratch, buffers * capacity * width) : members_[0].memory;
+        const Index blocks = layer_.blocks_before(0, division_.panels(plan_.h1, member).last);
         return {rows,
                 take<StepRow<T>>(scratch, most),
                 take<T *>(scratch, most),
                 take<const T *>(scratch, capacity),
                 take<T *>(scratch, capacity),
                 memory,
-                capacity};
+                capacity,
+                smaller(plan_.hidden, blocks * lanes<T>)};
     }
 
     void work(int number) {
@@ -104,6 +107,7 @@ class ForwardPass {
             take_steps(member, number, {first, last}, member.memory);
             first = last;
         }
+        if (hands_over()) team_.wait(number);
         finish_rows(member, number);
     }
 
@@ -132,7 +136,7 @@ class ForwardPass {
             const Index alive = member.rows.alive(schedule_.active[s]);
             if (division_.ahead) fetch(products + 2 * alive * layer_.x_width(), alive * layer_.x_width());
             place_rows(member, s, alive, products);
-            advance(member, number, alive, s % 2 != 0);
+            advance(member, number, s, alive);
             products += alive * layer_.x_width();
         }
     }
@@ -143,7 +147,13 @@ class ForwardPass {
     }
 
     // One step of the member's rows: all units of its own rows, or its own units of all rows.
-    void advance(const ForwardMember<T> &member, int number, Index alive, bool backwards) {
+    void advance(const ForwardMember<T> &member, int number, Index s, Index alive) {
+        const bool backwards = s % 2 != 0;
+        if (hands_over()) {
+            layer_.gates(0, alive, member.step, division_.panels(plan_.h1, number), backwards,
+                         [this, number, s](Index unit) { return await_units(number, s, unit); });
+            return team_.arrive(number);
+        }
         for (int phase = 0; phase < layer_.cell.phases; ++phase) {
             layer_.gates(phase, alive, member.step, division_.panels(layer_.h_matrix(phase), number), backwards);
             if (by_units()) team_.wait(number);
@@ -154,6 +164,18 @@ class ForwardPass {
     }
 
     bool by_units() const { return !division_.by_rows && !division_.ahead; }
+
+    // Whether members that divide the units wait for another's only where they come to them in their products, and not
+    // for all after every step.
+    bool hands_over() const { return by_units() && layer_.cell.phases == 1 && !plan_.proj; }
+
+    // Waits for the units of the state before step s that begin with `unit`, and returns where their member's end.
+    Index await_units(int number, Index s, Index unit) const {
+        int owner = 0;
+        while (members_[owner].units_end <= unit) ++owner;
+        if (s > 0 && owner != number) team_.await(number, owner);
+        return members_[owner].units_end;
+    }
 
     Index pairs_in(const ForwardMember<T> &member, Range steps) const {
         Index pairs = 0;

@@ -71,6 +71,13 @@ struct Layer {
 
     // Products with h (or r*h) and the gate maths of one phase.
     void gates(int phase, Index count, const StepRow<T> *rows, Range panels, bool backwards = false) const {
+        const Index depth = h_matrix(phase).depth;
+        gates(phase, count, rows, panels, backwards, [depth](Index) { return depth; });
+    }
+
+    // The same with a state that arrives piece by piece: ready(k) waits for h[k] and says up to where it is there.
+    template <class Ready>
+    void gates(int phase, Index count, const StepRow<T> *rows, Range panels, bool backwards, Ready ready) const {
         const Phase &ph = cell.phase[phase];
         const Matrix<T> &m = h_matrix(phase);
         const Index region = x_region(phase);
@@ -88,9 +95,14 @@ struct Layer {
                 start[r] = tile[r].x + x_first;
                 out[r] = sums + r * row_width;
             }
-            const TileCall<T> call{m.depth, a,   1,    panel_data(m, panel), width, width * m.depth, start,
-                                   x_panel, out, width};
-            run_tile(call, tile_rows, vectors, together);
+            TileCall<T> call{0, a, 1, panel_data(m, panel), width, width * m.depth, start, x_panel, out, width};
+            for (Index k = 0; k < m.depth; k += call.depth) {
+                call.depth = ready(k) - k;
+                run_tile(call, tile_rows, vectors, together);
+                call.panel += call.depth * width;
+                call.start_step = width;
+                for (int r = 0; r < tile_rows; ++r) a[r] += call.depth, start[r] = out[r];
+            }
             cell.forward[phase](GateTile<T>{tile, tile_rows, sums, row_width, block * lanes<T>, after - block,
                                             plan.hidden, step_of_last(phase)});
         });

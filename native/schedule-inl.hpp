@@ -178,7 +178,7 @@ struct Division {
 
 // Below these a second thread costs more than it brings: floating-point operations of the whole call, and of one step
 // between two barriers.
-constexpr double work_per_thread = 1.5e6, forward_step_per_thread = 3e4, backward_step_per_thread = 2e4;
+constexpr double work_per_thread = 1.5e6, forward_step_per_thread = 2e4, backward_step_per_thread = 2e4;
 constexpr Index rows_per_thread = 4;
 
 inline int threads_for(double work, double work_each, int limit) {

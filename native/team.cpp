@@ -24,6 +24,7 @@ namespace {
 constexpr int most_threads = 128;
 constexpr int spins_before_sleep = 10000;  // 100 to 400 microseconds: what Python needs between two calls
 constexpr int spins_after_brief = 2000;    // 50 to 100 microseconds
+constexpr int polls_before_pause = 30;     // a pause takes as long as a line between near cores
 constexpr int spins_before_yield = 40000;  // a millisecond or more
 constexpr int spins_for_start = 400;       // where a worker has not begun, perhaps because it waits for this processor
 constexpr std::int64_t pause_between_brief = 50000;  // nanoseconds; after a longer one sleepers are left alone
@@ -108,6 +109,8 @@ struct Team::Pool {
     // needed: on a busy machine others keep it for milliseconds.
     template <class Ready>
     void spin_until(Ready ready) const {
+        for (int polls = 0; polls < polls_before_pause; ++polls)
+            if (ready()) return;
         for (int spins = 0; !ready(); ++spins) {
             if (spins < (unstarted.load(std::memory_order_relaxed) ? spins_for_start : spins_before_yield))
                 relax();
@@ -263,15 +266,22 @@ void Team::run(void (*work)(void *, int), void *context) {
     pool.spin_until([&pool] { return pool.running.load(std::memory_order_acquire) == 0; });
 }
 
+void Team::arrive(int member) {
+    std::atomic<std::uint64_t> &turn = pool_->arrivals[member].turn;
+    const std::uint64_t before = turn.load(std::memory_order_relaxed), first = pool_->jobs << 32;
+    turn.store((before > first ? before : first) + 1, std::memory_order_release);
+}
+
+void Team::await(int member, int other) {
+    Pool &pool = *pool_;
+    const std::uint64_t turn = pool.arrivals[member].turn.load(std::memory_order_relaxed);
+    pool.spin_until([&pool, other, turn] { return pool.arrivals[other].turn.load(std::memory_order_acquire) >= turn; });
+}
+
 void Team::wait(int member, int first_member, int last_member) {
     if (last_member - first_member <= 1) return;
-    Pool &pool = *pool_;
-    const std::uint64_t before = pool.arrivals[member].turn.load(std::memory_order_relaxed), first = pool.jobs << 32;
-    const std::uint64_t turn = (before > first ? before : first) + 1;
-    pool.arrivals[member].turn.store(turn, std::memory_order_release);
-    for (int other = first_member; other < last_member; ++other)
-        pool.spin_until(
-            [&pool, other, turn] { return pool.arrivals[other].turn.load(std::memory_order_acquire) >= turn; });
+    arrive(member);
+    for (int other = first_member; other < last_member; ++other) await(member, other);
 }
 
 double Team::barrier_time() {

@@ -46,6 +46,10 @@ class Team {
     void wait(int member) { wait(member, 0, size); }
     void wait(int member, int first, int last);
 
+    // Half a barrier each: says that `member` has done its part, and waits until `other` has said so as often.
+    void arrive(int member);
+    void await(int member, int other);
+
     // Nanoseconds that a barrier takes: 100 between neighbouring cores, several times as many between distant ones, and
     // it changes where virtual processors move about. Measured outside run, anew after a while.
     double barrier_time();
