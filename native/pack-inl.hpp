@@ -117,21 +117,49 @@ struct Packing {
     Index rotate;
 };
 
+// A vector of columns: the rows of the weights that it comes from (-1 for padding), and where it goes.
+template <class T>
+struct Strip {
+    Index rows[lanes<T>];
+    T *to;
+    Index width;
+
+    Strip(const Packing<T> &packing, Index p, Index v)
+        : to(vector_of(*packing.to, p, v)), width(panel_width(*packing.to, p)) {
+        packing.columns.rows((vectors_before(*packing.to, p) + v) * lanes<T>, rows);
+    }
+};
+
+// Weights and their old panels are far away when other work has emptied the caches. They are asked for one strip ahead,
+// or so many rows.
+constexpr Index rows_ahead = 8;
+
+template <class T>
+[[gnu::always_inline]] inline void ask_for_block(const Strip<T> &strip, const Packing<T> &packing, Index k,
+                                                 Index count) {
+    for (Index lane = 0; lane < lanes<T>; ++lane)
+        if (strip.rows[lane] >= 0) prefetch(packing.weight + strip.rows[lane] * packing.to->depth + k);
+    for (Index i = 0; i < count; ++i) prefetch(strip.to + (k + i) * strip.width);
+}
+
 template <class T>
 void pack_columns(const Packing<T> &packing, Index p) {
     const Matrix<T> &m = *packing.to;
-    const Index width = panel_width(m, p);
-    for (Index v = 0; v < vectors_in_panel(m, p); ++v) {
-        Index rows[lanes<T>];
-        packing.columns.rows((vectors_before(m, p) + v) * lanes<T>, rows);
-        T *to = vector_of(m, p, v);
+    Strip<T> next(packing, p, 0);
+    for (Index v = 0, last = vectors_in_panel(m, p) - 1; v <= last; ++v) {
+        const Strip<T> strip = next;
+        const bool more = v < last || p + 1 < m.panels;
+        if (more) next = v < last ? Strip<T>(packing, p, v + 1) : Strip<T>(packing, p + 1, 0);
         for (Index k = 0; k < m.depth; k += lanes<T>) {
             const Index count = smaller(lanes<T>, m.depth - k);
+            if (more) ask_for_block(next, packing, k, count);
             Vec<T> block[lanes<T>];
-            for (Index lane = 0; lane < lanes<T>; ++lane)
-                block[lane] = rows[lane] < 0 ? Vec<T>{} : load_part(packing.weight + rows[lane] * m.depth + k, count);
+            for (Index lane = 0; lane < lanes<T>; ++lane) {
+                const Index row = strip.rows[lane];
+                block[lane] = row < 0 ? Vec<T>{} : load_part(packing.weight + row * m.depth + k, count);
+            }
             transpose<T>(block);
-            for (Index i = 0; i < count; ++i) renew(to + (k + i) * width, block[i]);
+            for (Index i = 0; i < count; ++i) renew(strip.to + (k + i) * strip.width, block[i]);
         }
     }
 }
@@ -142,9 +170,13 @@ void pack_rows(const Packing<T> &packing, Index p) {
     const Index first = vectors_before(m, p) * lanes<T>, width = panel_width(m, p);
     T *to = vector_of(m, p, 0);
     for (Index k = 0; k < m.depth; ++k, to += width) {
-        const T *from = packing.weight + (k + packing.rotate) % m.depth * m.columns + first;
-        for (Index c = 0; c < width; c += lanes<T>)
+        const T *from = packing.weight + first + (k + packing.rotate) % m.depth * m.columns;
+        const T *ahead = packing.weight + first + (k + rows_ahead + packing.rotate) % m.depth * m.columns;
+        for (Index c = 0; c < width; c += lanes<T>) {
+            prefetch(ahead + c);
+            prefetch(to + rows_ahead * width + c);
             renew(to + c, load_part(from + c, smaller(lanes<T>, m.columns - first - c)));
+        }
     }
 }
 
