@@ -226,7 +226,7 @@ class BackwardPass {
         const Index hidden = plan_.hidden;
         rows += places.first;
         for_each_tile(
-            m, places.last - places.first, panels, false, [&](Index first, int count, Index panel, int together) {
+            m, places.last - places.first, panels, {}, [&](Index first, int count, Index panel, int together) {
                 alignas(64) T sums[tile_size * lanes<T>];
                 const T *a[most_rows], *start[most_rows];
                 T *out[most_rows];

@@ -148,14 +148,14 @@ class ForwardPass {
 
     // One step of the member's rows: all units of its own rows, or its own units of all rows.
     void advance(const ForwardMember<T> &member, int number, Index s, Index alive) {
-        const bool backwards = s % 2 != 0;
+        const Order order{s % 2 != 0, true};
         if (hands_over()) {
-            layer_.gates(0, alive, member.step, division_.panels(plan_.h1, number), backwards,
+            layer_.gates(0, alive, member.step, division_.panels(plan_.h1, number), order,
                          [this, number, s](Index unit) { return await_units(number, s, unit); });
             return team_.arrive(number);
         }
         for (int phase = 0; phase < layer_.cell.phases; ++phase) {
-            layer_.gates(phase, alive, member.step, division_.panels(layer_.h_matrix(phase), number), backwards);
+            layer_.gates(phase, alive, member.step, division_.panels(layer_.h_matrix(phase), number), order);
             if (by_units()) team_.wait(number);
         }
         if (!plan_.proj) return;

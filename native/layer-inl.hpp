@@ -70,18 +70,18 @@ struct Layer {
     }
 
     // Products with h (or r*h) and the gate maths of one phase.
-    void gates(int phase, Index count, const StepRow<T> *rows, Range panels, bool backwards = false) const {
+    void gates(int phase, Index count, const StepRow<T> *rows, Range panels, Order order) const {
         const Index depth = h_matrix(phase).depth;
-        gates(phase, count, rows, panels, backwards, [depth](Index) { return depth; });
+        gates(phase, count, rows, panels, order, [depth](Index) { return depth; });
     }
 
     // The same with a state that arrives piece by piece: ready(k) waits for h[k] and says up to where it is there.
     template <class Ready>
-    void gates(int phase, Index count, const StepRow<T> *rows, Range panels, bool backwards, Ready ready) const {
+    void gates(int phase, Index count, const StepRow<T> *rows, Range panels, Order order, Ready ready) const {
         const Phase &ph = cell.phase[phase];
         const Matrix<T> &m = h_matrix(phase);
         const Index region = x_region(phase);
-        for_each_tile(m, count, panels, backwards, [&](Index first, int tile_rows, Index panel, int together) {
+        for_each_tile(m, count, panels, order, [&](Index first, int tile_rows, Index panel, int together) {
             alignas(64) T sums[tile_size * lanes<T>];
             const T *a[most_rows], *start[most_rows];
             T *out[most_rows];

@@ -206,15 +206,21 @@ bool alike(const Matrix<T> &m, Range panels, int together, bool backwards) {
     return vectors_in_panel(m, first) == vectors_in_panel(m, first + together - 1);
 }
 
+// How panels are passed through. Going backwards at every other step meets those first that the cache still holds. When
+// step follows step at once, a tile of one row therefore leaves half of few panels to another tile.
+struct Order {
+    bool backwards = false, again = false;
+};
+
 // Calls visit(first row, rows, panel, panels) over all tiles of `rows` rows and the given panels: panels outside (one
-// panel stays in the cache while the rows pass), rows inside, cut as evenly as possible. Going backwards over the
-// panels at every other step meets those first that the cache still holds; so a tile of one row does not take all.
+// panel stays in the cache while the rows pass), rows inside, cut as evenly as possible.
 template <class T, class Visit>
-void for_each_tile(const Matrix<T> &m, Index rows, Range panels, bool backwards, Visit visit) {
+void for_each_tile(const Matrix<T> &m, Index rows, Range panels, Order order, Visit visit) {
+    const bool backwards = order.backwards;
     for (Range left = panels; left.first < left.last;) {
         const Index vectors = vectors_in_panel(m, backwards ? left.last - 1 : left.first);
         int together = rows == 1 || rows == 2 ? panels_that_fit(int(rows), int(vectors)) : 1;
-        if (2 * together > panels.last - panels.first) together = smaller(together, 2);
+        if (order.again && 2 * together > panels.last - panels.first) together = smaller(together, 2);
         while (together > 1 && !alike(m, left, together, backwards)) together /= 2;
         const Index p = backwards ? left.last - together : left.first;
         const Index tiles = ceil_div(rows, rows_that_fit(vectors));
@@ -248,7 +254,7 @@ void multiply_tail(const Product<T> &product, const Matrix<T> &m, TileCall<T> ca
 // out = start + a * matrix, for the given panels.
 template <class T>
 void multiply(const Product<T> &product, const Matrix<T> &m, Range panels) {
-    for_each_tile(m, product.rows, panels, false, [&](Index first, int rows, Index panel, int together) {
+    for_each_tile(m, product.rows, panels, {}, [&](Index first, int rows, Index panel, int together) {
         const T *a[most_rows], *start[most_rows];
         T *out[most_rows];
         const Index vectors = vectors_in_panel(m, panel), width = vectors * lanes<T>;

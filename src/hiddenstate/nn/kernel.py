@@ -62,7 +62,7 @@ class Arguments(NamedTuple):
 
 _Given = Tensor | None
 
-_LARGE_TAPE = 1 << 19
+_LARGE = 1 << 19
 """From so many numbers on, memory fresh from the system is worth avoiding."""
 
 DIFFERENTIABLE = 10
@@ -99,7 +99,7 @@ def allocate(arguments: Arguments, cell: str, keep: int, *, stacked: bool = Fals
         width = out if c_n is None else out + hidden
         tape = y.new_empty(len(spans(time, keep, reverse=False)), batch * width)
     else:
-        tape = _new_tape(arguments.x, time * batch if keep == TAPE else 0, _tape_fields(cell) * hidden)
+        tape = _new_kept(arguments.x, time * batch if keep == TAPE else 0, _tape_fields(cell) * hidden)
     return Outputs(y, h_n, c_n, tape)
 
 
@@ -114,9 +114,9 @@ def _new_outputs(
     return new(time, batch, out), new(batch, out), new(batch, hidden) if lstm else None
 
 
-def _new_tape(like: Tensor, rows: int, columns: int) -> Tensor:
+def _new_kept(like: Tensor, rows: int, columns: int) -> Tensor:
     """``[rows, columns]``; a large one in memory that the kernels keep for the next step."""
-    if rows * columns < _LARGE_TAPE or type(like) not in (Tensor, torch.nn.Parameter):
+    if rows * columns < _LARGE or type(like) not in (Tensor, torch.nn.Parameter):
         return like.new_empty(rows, columns)
     return torch.from_numpy(native.reusable(rows, columns, like.dtype == torch.float64))
 
@@ -177,12 +177,14 @@ def backward(
 
 def new_gradients(arguments: Arguments, needs: Sequence[bool]) -> list[Tensor | None]:
     """Uninitialised gradients of the arguments that ``needs`` asks for; None for the others."""
-    return [
+    gradients: list[Tensor | None] = [
         torch.empty_like(tensor, memory_format=torch.contiguous_format)
         if need and tensor is not None
         else None
-        for need, tensor in zip(needs, arguments, strict=False)
+        for need, tensor in zip(needs[1:], arguments[1:], strict=False)
     ]
+    x = arguments.x  # whose gradient is as large as a tape, and as short-lived
+    return [_new_kept(x, 1, x.numel()).view(x.shape) if needs[0] else None, *gradients]
 
 
 def _operands(given: Arguments) -> tuple[Tensor, _Given, _Given, _Given, _Given, _Given, _Given]:
