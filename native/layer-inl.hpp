@@ -1,6 +1,8 @@
 // One step of a layer for a set of rows: products with x, products with h, gate maths, projection. No time in here.
 #pragma once
 
+#include <type_traits>  // is_same, a number without code
+
 #include "gru-inl.hpp"
 #include "lstm-inl.hpp"
 #include "pack-inl.hpp"
@@ -24,6 +26,26 @@ const CellKernel<T> &kernel_of(Cell cell, bool projected) {
 template <class T>
 double step_operations(const Plan<T> &plan, Index gates, Index rows) {
     return 2.0 * double(rows) * double(plan.hidden) * double(gates * (plan.inputs + plan.out) + plan.proj);
+}
+
+// The state before a step is there from the start.
+struct Whole {};
+
+// A tile over the depth, piece by piece: the sums of one are where the next one starts.
+template <class T, class Ready>
+void run_pieces(const TileCall<T> &whole, int rows, Index vectors, int panels, Ready ready) {
+    const T *a[most_rows], *start[most_rows];
+    TileCall<T> call = whole;
+    for (int r = 0; r < rows; ++r) a[r] = whole.a[r], start[r] = whole.out[r];
+    call.a = a;
+    for (Index k = 0; k < whole.depth; k += call.depth) {
+        call.depth = ready(k) - k;
+        run_tile(call, rows, vectors, panels);
+        call.panel += call.depth * call.panel_row;
+        call.start = start;
+        call.start_step = call.out_step;
+        for (int r = 0; r < rows; ++r) a[r] += call.depth;
+    }
 }
 
 template <class T>
@@ -69,15 +91,10 @@ struct Layer {
             }
     }
 
-    // Products with h (or r*h) and the gate maths of one phase.
-    void gates(int phase, Index count, const StepRow<T> *rows, Range panels, Order order) const {
-        const Index depth = h_matrix(phase).depth;
-        gates(phase, count, rows, panels, order, [depth](Index) { return depth; });
-    }
-
-    // The same with a state that arrives piece by piece: ready(k) waits for h[k] and says up to where it is there.
-    template <class Ready>
-    void gates(int phase, Index count, const StepRow<T> *rows, Range panels, Order order, Ready ready) const {
+    // Products with h (or r*h) and the gate maths of one phase. Where the state arrives piece by piece, ready(k) waits
+    // for h[k] and says up to where it is there.
+    template <class Ready = Whole>
+    void gates(int phase, Index count, const StepRow<T> *rows, Range panels, Order order, Ready ready = {}) const {
         const Phase &ph = cell.phase[phase];
         const Matrix<T> &m = h_matrix(phase);
         const Index region = x_region(phase);
@@ -95,14 +112,12 @@ struct Layer {
                 start[r] = tile[r].x + x_first;
                 out[r] = sums + r * row_width;
             }
-            TileCall<T> call{0, a, 1, panel_data(m, panel), width, width * m.depth, start, x_panel, out, width};
-            for (Index k = 0; k < m.depth; k += call.depth) {
-                call.depth = ready(k) - k;
+            const TileCall<T> call{m.depth, a,   1,    panel_data(m, panel), width, width * m.depth, start,
+                                   x_panel, out, width};
+            if constexpr (std::is_same_v<Ready, Whole>)
                 run_tile(call, tile_rows, vectors, together);
-                call.panel += call.depth * width;
-                call.start_step = width;
-                for (int r = 0; r < tile_rows; ++r) a[r] += call.depth, start[r] = out[r];
-            }
+            else
+                run_pieces(call, tile_rows, vectors, together, ready);
             cell.forward[phase](GateTile<T>{tile, tile_rows, sums, row_width, block * lanes<T>, after - block,
                                             plan.hidden, step_of_last(phase)});
         });
