@@ -108,18 +108,19 @@ class WeightGradients {
     void gather(const Span &span, Portion portion) {
         const Pair<T> *pairs = chunks_[span.buffer].pairs;
         const Index H = layer_.plan.hidden, first = span.steps.first;
-        const Packing packing{rows_of(span), portion.of(rows_of(span)), span.buffer};
         if (!x_lies())
-            pack(x_, packing, [pairs](Index n, Index j, Index count) { return load_part(pairs[n].x + j, count); });
+            pack(x_, span, portion,
+                 [pairs](Index n, Index j, Index count) { return load_part(pairs[n].x + j, count); });
         if (!h_lies(first))
-            pack(h_, packing, [pairs](Index n, Index j, Index count) { return load_part(pairs[n].h + j, count); });
+            pack(h_, span, portion,
+                 [pairs](Index n, Index j, Index count) { return load_part(pairs[n].h + j, count); });
         if (layer_.plan.proj)
-            pack(made_, packing, [pairs, H](Index n, Index j, Index count) {
+            pack(made_, span, portion, [pairs, H](Index n, Index j, Index count) {
                 const T *tape = pairs[n].tape + j;
                 return load_part(tape + 3 * H, count) * tanh<T>(load_part(tape + 4 * H, count));
             });
         else
-            pack(made_, packing, [pairs](Index n, Index j, Index count) {
+            pack(made_, span, portion, [pairs](Index n, Index j, Index count) {
                 return load_part(pairs[n].tape + j, count) * load_part(pairs[n].h + j, count);
             });
     }
@@ -175,13 +176,6 @@ class WeightGradients {
     const T *fresh_sums() const { return fresh_sums_; }
 
  private:
-    // Which rows of a chunk are packed.
-    struct Packing {
-        Index rows;
-        Range mine;
-        int buffer;
-    };
-
     // How a chunk is added: to what is there, or as the first one.
     struct Addition {
         Index rows;
@@ -245,14 +239,15 @@ class WeightGradients {
     }
 
     template <class Value>
-    void pack(WeightProduct<T> &product, const Packing &packing, Value value) {
+    void pack(WeightProduct<T> &product, const Span &span, Portion portion, Value value) {
         if (!product.count) return;
-        T *packed = product.packed[packing.buffer];
+        const Range mine = portion.of(rows_of(span));
+        T *packed = product.packed[span.buffer];
         Matrix<T> input = product.input;
         input.data = packed;
-        input.depth = packing.rows;
-        if (!product.turned) return pack_values(input, packing.mine, value);
-        for (Index n = packing.mine.first; n < packing.mine.last; ++n)
+        input.depth = rows_of(span);
+        if (!product.turned) return pack_values(input, mine, value);
+        for (Index n = mine.first; n < mine.last; ++n)
             for (Index j = 0; j < product.width; j += lanes<T>)
                 store(packed + n * product.copy_row + j, value(n, j, smaller(lanes<T>, product.width - j)));
     }
