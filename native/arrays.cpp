@@ -51,49 +51,58 @@ char code_of_dlpack(nb::dlpack::dtype type) {
     return type.code == std::uint8_t(dtype_code::Bool) ? '?' : 0;
 }
 
-// What is asked of torch's tensors. Loaded when the first one comes: torch is in the process then.
+// DLPack's table of C functions (from 1.3 on, https://dmlc.github.io/dlpack/latest/c_api.html), of which one is used.
+struct DlpackTable {
+    struct {
+        std::uint32_t major, minor;
+    } version;
+    DlpackTable *previous;
+    void *allocate, *own, *wrap;
+    int (*view)(void *object, nb::dlpack::dltensor *out);  // 0, or -1 with a Python error set
+    void *stream;
+};
+
+// Torch's tensors, and its table: none before torch 2.10. Loaded when the first tensor comes.
 struct Torch {
     PyTypeObject *tensor, *parameter;
-    PyObject *data_ptr, *is_contiguous, *is_cpu, *is_neg, *dtype, *shape;  // names
-    struct {
-        PyObject *dtype;
-        char type;
-        Index bytes;
-    } types[4];
+    PyObject *is_neg;
+    const DlpackTable *table = nullptr;
 
     Torch() {
         const nb::module_ torch = nb::module_::import_("torch");
-        auto kept = [](const nb::object &object) { return nb::object(object).release().ptr(); };
-        auto type = [&](nb::handle of, const char *name) {
-            return reinterpret_cast<PyTypeObject *>(kept(of.attr(name)));
+        auto type = [](const nb::object &kept) {
+            return reinterpret_cast<PyTypeObject *>(nb::object(kept).release().ptr());
         };
-        tensor = type(torch, "Tensor");
-        parameter = type(torch.attr("nn"), "Parameter");
-        data_ptr = PyUnicode_InternFromString("data_ptr");
-        is_contiguous = PyUnicode_InternFromString("is_contiguous");
-        is_cpu = PyUnicode_InternFromString("is_cpu");
+        tensor = type(torch.attr("Tensor"));
+        parameter = type(torch.attr("nn").attr("Parameter"));
         is_neg = PyUnicode_InternFromString("is_neg");
-        dtype = PyUnicode_InternFromString("dtype");
-        shape = PyUnicode_InternFromString("shape");
-        types[0] = {kept(torch.attr("float32")), 'f', 4};
-        types[1] = {kept(torch.attr("float64")), 'd', 8};
-        types[2] = {kept(torch.attr("int64")), 'q', 8};
-        types[3] = {kept(torch.attr("bool")), '?', 1};
+        const nb::object capsule = nb::getattr(torch.attr("Tensor"), "__dlpack_c_exchange_api__", nb::none());
+        if (!PyCapsule_IsValid(capsule.ptr(), "dlpack_exchange_api")) return;
+        table = static_cast<DlpackTable *>(PyCapsule_GetPointer(capsule.ptr(), "dlpack_exchange_api"));
+        while (table && table->version.major > 1) table = table->previous;
     }
 
-    // Torch, if that is what `object` comes from; a subclass of its tensors may be anything.
-    static const Torch *of(nb::handle object) {
+    // Fills `out` if `object` is a plain tensor in memory as it stands. A subclass may be anything.
+    static bool view(nb::handle object, nb::dlpack::dltensor &out) {
         static const Torch *torch = nullptr;
-        const PyTypeObject *type = Py_TYPE(object.ptr());
+        PyTypeObject *type = Py_TYPE(object.ptr());
         if (!torch) {
             const std::string name = type->tp_name;
-            if (name != "Tensor" && name != "Parameter") return nullptr;
-            if (!PyDict_GetItemString(PyImport_GetModuleDict(), "torch")) return nullptr;
+            if (name != "Tensor" && name != "Parameter") return false;
+            if (!PyDict_GetItemString(PyImport_GetModuleDict(), "torch")) return false;
             torch = new Torch;
         }
-        return type == torch->tensor || type == torch->parameter ? torch : nullptr;
+        if ((type != torch->tensor && type != torch->parameter) || !torch->table || !torch->table->view) return false;
+        const nb::object negated = nb::steal(PyObject_CallMethodNoArgs(object.ptr(), torch->is_neg));
+        const bool found = negated.ptr() == Py_False && torch->table->view(object.ptr(), &out) == 0;
+        PyErr_Clear();  // the caller tries another way, which says what is wrong
+        return found;
     }
 };
+
+bool is_torch(nb::handle object) {  // subclasses of its tensors too
+    return PyObject_HasAttrString(object.ptr(), "resolve_neg");
+}
 
 std::string python_type(nb::handle object) {
     return nb::type_name(object.type()).c_str();
@@ -105,7 +114,7 @@ Array::Array(nb::handle object, const char *name, Access access, bool optional) 
     if (optional && object.is_none()) return;
     present_ = true;
     bool found = find(object, access);
-    if ((!found || !contiguous_) && access == Access::read && PyObject_HasAttrString(object.ptr(), "resolve_neg")) {
+    if ((!found || !contiguous_) && access == Access::read && is_torch(object)) {
         copy_ = object.attr("resolve_neg")().attr("contiguous")();
         contiguous_ = true;
         found = find(copy_, access);
@@ -124,7 +133,7 @@ Array::~Array() {
 }
 
 bool Array::find(nb::handle object, Access access) {
-    return PyObject_CheckBuffer(object.ptr()) ? from_buffer(object, access) : from_torch(object) || from_dlpack(object);
+    return PyObject_CheckBuffer(object.ptr()) ? from_buffer(object, access) : from_dlpack(object);
 }
 
 bool Array::from_buffer(nb::handle object, Access access) {
@@ -148,50 +157,34 @@ bool Array::from_buffer(nb::handle object, Access access) {
     return true;
 }
 
-// False, without an error, where DLPack has to say what it is: not a plain tensor in memory.
-bool Array::from_torch(nb::handle object) {
-    const Torch *torch = Torch::of(object);
-    if (!torch) return false;
-    PyObject *self = object.ptr();
-    auto owned = [](PyObject *result) {
-        if (!result) PyErr_Clear();
-        return nb::steal(result);
-    };
-    const nb::object cpu = owned(PyObject_GetAttr(self, torch->is_cpu));
-    const nb::object negated = owned(PyObject_CallMethodNoArgs(self, torch->is_neg));
-    if (cpu.ptr() != Py_True || negated.ptr() != Py_False) return false;
-    const nb::object dtype = owned(PyObject_GetAttr(self, torch->dtype)),
-                     shape = owned(PyObject_GetAttr(self, torch->shape));
-    const nb::object dense = owned(PyObject_CallMethodNoArgs(self, torch->is_contiguous));
-    const nb::object address = owned(PyObject_CallMethodNoArgs(self, torch->data_ptr));
-    if (!dtype || !shape || !dense || !address || PyTuple_GET_SIZE(shape.ptr()) > most_axes) return false;
-    Index count = 1, item = 0;
-    for (const auto &known : torch->types)
-        if (dtype.ptr() == known.dtype) type_ = known.type, item = known.bytes;
-    rank_ = int(PyTuple_GET_SIZE(shape.ptr()));
-    for (int axis = 0; axis < rank_; ++axis) {
-        shape_[axis] = PyLong_AsLongLong(PyTuple_GET_ITEM(shape.ptr(), axis));
-        count *= shape_[axis];
-    }
-    data_ = PyLong_AsVoidPtr(address.ptr());
-    bytes_ = count * item;
-    contiguous_ = dense.ptr() == Py_True;
-    return true;
+bool Array::from_dlpack(nb::handle object) {
+    nb::dlpack::dltensor tensor;
+    if (Torch::view(object, tensor)) return take(tensor);
+    const bool torch =
+        PyObject_HasAttrString(object.ptr(), "detach");  // which hands over nothing that needs a gradient
+    if (!nb::try_cast(torch ? object.attr("detach")() : nb::borrow(object), tensor_, false)) return false;
+    tensor.data = tensor_.data();
+    tensor.device = {tensor_.device_type(), tensor_.device_id()};
+    tensor.ndim = std::int32_t(tensor_.ndim());
+    tensor.dtype = tensor_.dtype();
+    tensor.shape = const_cast<std::int64_t *>(tensor_.shape_ptr());
+    tensor.strides = const_cast<std::int64_t *>(tensor_.stride_ptr());
+    return take(tensor);
 }
 
-bool Array::from_dlpack(nb::handle object) {
-    if (!nb::try_cast(object, tensor_, false)) return false;
-    if (tensor_.device_type() != nb::device::cpu::value || tensor_.ndim() > most_axes) return false;
-    data_ = tensor_.data();
-    bytes_ = Index(tensor_.nbytes());
-    rank_ = int(tensor_.ndim());
-    type_ = code_of_dlpack(tensor_.dtype());
-    Index step = 1;
+bool Array::take(const nb::dlpack::dltensor &tensor) {
+    if (tensor.device.device_type != nb::device::cpu::value || tensor.ndim > most_axes) return false;
+    data_ = static_cast<char *>(tensor.data) + tensor.byte_offset;
+    rank_ = tensor.ndim;
+    type_ = code_of_dlpack(tensor.dtype);
+    Index count = 1;
     for (int axis = rank_ - 1; axis >= 0; --axis) {
-        shape_[axis] = Index(tensor_.shape(std::size_t(axis)));
-        if (bytes_ && shape_[axis] > 1 && tensor_.stride(std::size_t(axis)) != step) contiguous_ = false;
-        step *= shape_[axis];
+        shape_[axis] = tensor.shape[axis];
+        if (shape_[axis] > 1 && tensor.strides && tensor.strides[axis] != count) contiguous_ = false;
+        count *= shape_[axis];
     }
+    if (!count) contiguous_ = true;
+    bytes_ = count * tensor.dtype.bits / 8;
     return true;
 }
 
