@@ -225,24 +225,22 @@ class BackwardPass {
                  const T *BackRow<T>::*source) {
         const Index hidden = plan_.hidden;
         rows += places.first;
-        for_each_tile(
-            m, places.last - places.first, panels, {}, [&](Index first, int count, Index panel, int together) {
-                alignas(64) T sums[tile_size * lanes<T>];
-                const T *a[most_rows], *start[most_rows];
-                T *out[most_rows];
-                const Index vectors = vectors_in_panel(m, panel), width = vectors * lanes<T>;
-                const Index row_width = together * width, unit = vectors_before(m, panel) * lanes<T>;
-                for (int r = 0; r < count; ++r) {
-                    a[r] = rows[first + r].*source;
-                    start[r] = m.start + unit;
-                    out[r] = sums + r * row_width;
-                    if (asks_ahead_) ask_ahead(rows[first + r], {unit, unit + row_width}, m.columns);
-                }
-                run_tile(
-                    TileCall<T>{m.depth, a, 1, panel_data(m, panel), width, width * m.depth, start, width, out, width},
-                    count, vectors, together);
-                maths(BackTile<T>{rows + first, count, sums, row_width, unit, together * vectors, m.columns, hidden});
-            });
+        for_each_tile(m, places.last - places.first, panels, [&](Index first, int count, Index panel, int together) {
+            alignas(64) T sums[tile_size * lanes<T>];
+            const T *a[most_rows], *start[most_rows];
+            T *out[most_rows];
+            const Index vectors = vectors_in_panel(m, panel), width = vectors * lanes<T>;
+            const Index row_width = together * width, unit = vectors_before(m, panel) * lanes<T>;
+            for (int r = 0; r < count; ++r) {
+                a[r] = rows[first + r].*source;
+                start[r] = m.start + unit;
+                out[r] = sums + r * row_width;
+                if (asks_ahead_) ask_ahead(rows[first + r], {unit, unit + row_width}, m.columns);
+            }
+            run_tile(TileCall<T>{m.depth, a, 1, panel_data(m, panel), width, width * m.depth, start, width, out, width},
+                     count, vectors, together);
+            maths(BackTile<T>{rows + first, count, sums, row_width, unit, together * vectors, m.columns, hidden});
+        });
     }
 
     [[gnu::always_inline]] static void ask_ahead(const BackRow<T> &row, Range units, Index columns) {

@@ -13,6 +13,13 @@ namespace hiddenstate::HS_ISA {
 constexpr Index chunk_bytes = 256 * 1024;        // products with x held at once, per member
 constexpr Index chunk_bytes_ahead = 128 * 1024;  // the same where others compute them: one of two buffers
 
+// What a member computes in one phase of every step.
+template <class T>
+struct PanelList {
+    StepPanels<T> *list;
+    Index count;
+};
+
 template <class T>
 struct ForwardMember {
     Rows rows;
@@ -23,6 +30,9 @@ struct ForwardMember {
     T *memory;        // of the products
     Index capacity;   // rows of a chunk
     Index units_end;  // of its hidden units, where those are divided
+    PanelList<T> panels[2];
+    TileSums<T> *sums;
+    Index placed, listed;  // rows of the last step; rows that the lists of panels are made for
 };
 
 template <class T>
@@ -30,7 +40,13 @@ class ForwardPass {
  public:
     ForwardPass(const Forward<T> &call, const Schedule &schedule, const Division &division, Team &team,
                 Scratch &scratch)
-        : f_(call), plan_(*call.plan), layer_(plan_), schedule_(schedule), division_(division), team_(team) {
+        : f_(call),
+          plan_(*call.plan),
+          layer_(plan_),
+          schedule_(schedule),
+          division_(division),
+          team_(team),
+          hands_over_(by_units() && layer_.cell.phases == 1 && !plan_.proj) {
         allocate_state(scratch);
         members_ = take<ForwardMember<T>>(scratch, division.members);
         Rows *rows = take<Rows>(scratch, division.members);
@@ -88,6 +104,10 @@ class ForwardPass {
         T *memory =
             division_.by_rows || member == 0 ? take<T>(scratch, buffers * capacity * width) : members_[0].memory;
         const Index blocks = layer_.blocks_before(0, division_.panels(plan_.h1, member).last);
+        const auto list = [&](int phase) {
+            const bool there = phase < layer_.cell.phases;
+            return PanelList<T>{there ? take<StepPanels<T>>(scratch, layer_.h_matrix(phase).panels) : nullptr, 0};
+        };
         return {rows,
                 take<StepRow<T>>(scratch, most),
                 take<T *>(scratch, most),
@@ -95,11 +115,15 @@ class ForwardPass {
                 take<T *>(scratch, capacity),
                 memory,
                 capacity,
-                smaller(plan_.hidden, blocks * lanes<T>)};
+                smaller(plan_.hidden, blocks * lanes<T>),
+                {list(0), list(1)},
+                take<TileSums<T>>(scratch, 1),
+                0,
+                0};
     }
 
     void work(int number) {
-        const ForwardMember<T> &member = members_[number];
+        ForwardMember<T> &member = members_[number];
         if (division_.ahead) return work_ahead(member, number);
         for (Index first = 0; first < schedule_.steps;) {
             const Index last = chunk_end(member, first);
@@ -107,12 +131,12 @@ class ForwardPass {
             take_steps(member, number, {first, last}, member.memory);
             first = last;
         }
-        if (hands_over()) team_.wait(number);
+        if (hands_over_) team_.wait(number);
         finish_rows(member, number);
     }
 
     // The first chunk's products by all, then every next one's by the others while member 0 takes the steps.
-    void work_ahead(const ForwardMember<T> &member, int number) {
+    void work_ahead(ForwardMember<T> &member, int number) {
         T *now = member.memory, *next = now + member.capacity * layer_.x_width();
         Range steps{0, chunk_end(member, 0)};
         multiply_chunk(member, number, steps, share(pairs_in(member, steps), division_.members, number), now);
@@ -131,7 +155,7 @@ class ForwardPass {
         finish_rows(member, number);
     }
 
-    void take_steps(const ForwardMember<T> &member, int number, Range steps, const T *products) {
+    void take_steps(ForwardMember<T> &member, int number, Range steps, const T *products) {
         for (Index s = steps.first; s < steps.last; ++s) {
             const Index alive = member.rows.alive(schedule_.active[s]);
             if (division_.ahead) fetch(products + 2 * alive * layer_.x_width(), alive * layer_.x_width());
@@ -147,15 +171,17 @@ class ForwardPass {
     }
 
     // One step of the member's rows: all units of its own rows, or its own units of all rows.
-    void advance(const ForwardMember<T> &member, int number, Index s, Index alive) {
-        const Order order{s % 2 != 0, true};
-        if (hands_over()) {
-            layer_.gates(0, alive, member.step, division_.panels(plan_.h1, number), order,
-                         [this, number, s](Index unit) { return await_units(number, s, unit); });
+    void advance(ForwardMember<T> &member, int number, Index s, Index alive) {
+        if (smaller(alive, 3) != member.listed) list_panels(member, number, alive);
+        if (hands_over_) {
+            const auto ready = [this, number, s](Index unit) { return await_units(number, s, unit); };
+            for_each_listed(member, 0, s,
+                            [&](StepPanels<T> &panels) { layer_.take_panels(0, panels, alive, member.step, ready); });
             return team_.arrive(number);
         }
         for (int phase = 0; phase < layer_.cell.phases; ++phase) {
-            layer_.gates(phase, alive, member.step, division_.panels(layer_.h_matrix(phase), number), order);
+            for_each_listed(member, phase, s,
+                            [&](StepPanels<T> &panels) { layer_.take_panels(phase, panels, alive, member.step); });
             if (by_units()) team_.wait(number);
         }
         if (!plan_.proj) return;
@@ -163,11 +189,26 @@ class ForwardPass {
         if (by_units()) team_.wait(number);
     }
 
-    bool by_units() const { return !division_.by_rows && !division_.ahead; }
+    // At every other step from the other end, which the cache still holds.
+    template <class Visit>
+    static void for_each_listed(const ForwardMember<T> &member, int phase, Index s, Visit visit) {
+        const PanelList<T> &panels = member.panels[phase];
+        for (Index i = 0; i < panels.count; ++i) visit(panels.list[s % 2 ? panels.count - 1 - i : i]);
+    }
 
-    // Whether members that divide the units wait for another's only where they come to them in their products, and not
-    // for all after every step.
-    bool hands_over() const { return by_units() && layer_.cell.phases == 1 && !plan_.proj; }
+    void list_panels(ForwardMember<T> &member, int number, Index alive) {
+        member.listed = smaller(alive, 3);
+        for (int phase = 0; phase < layer_.cell.phases; ++phase) {
+            const Matrix<T> &m = layer_.h_matrix(phase);
+            PanelList<T> &panels = member.panels[phase];
+            panels.count = 0;
+            for_each_group(m, alive, division_.panels(m, number), {false, true}, [&](Index panel, int together) {
+                layer_.prepare(panels.list[panels.count++], phase, panel, together, *member.sums);
+            });
+        }
+    }
+
+    bool by_units() const { return !division_.by_rows && !division_.ahead; }
 
     // Waits for the units of the state before step s that begin with `unit`, and returns where their member's end.
     Index await_units(int number, Index s, Index unit) const {
@@ -211,7 +252,9 @@ class ForwardPass {
         }
     }
 
-    void place_rows(const ForwardMember<T> &member, Index s, Index alive, const T *products) {
+    void place_rows(ForwardMember<T> &member, Index s, Index alive, const T *products) {
+        if (s > 0 && alive == member.placed && !f_.resets) return move_rows(member, s, alive, products);
+        member.placed = alive;
         const Index R = plan_.out, H = plan_.hidden, width = layer_.padded_hidden();
         for (Index p = 0; p < alive; ++p) {
             const Index i = member.rows.visit(p, alive), b = schedule_.order[i], t = schedule_.time(b, s);
@@ -226,6 +269,21 @@ class ForwardPass {
             row.tape = place(f_.tape, (schedule_.offset[s] + i) * layer_.cell.fields * H);
             row.reset = place(reset_, i * width);
             row.update = place(update_, i * width);
+        }
+    }
+
+    // The same rows as in the step before.
+    void move_rows(const ForwardMember<T> &member, Index s, Index alive, const T *products) const {
+        const Index step = (schedule_.reverse ? -1 : 1) * f_.batch * plan_.out;
+        const Index width = layer_.x_width(), tape = schedule_.active[s - 1] * layer_.cell.fields * plan_.hidden;
+        for (Index p = 0; p < alive; ++p) {
+            StepRow<T> &row = member.step[p];
+            row.h = member.h[p];
+            row.c = row.c_out;
+            row.x = products + p * width;
+            member.h[p] += step;
+            if (!plan_.proj) row.out = member.h[p];
+            if (row.tape) row.tape += tape;
         }
     }
 
@@ -256,6 +314,9 @@ class ForwardPass {
     const Schedule &schedule_;
     const Division &division_;
     Team &team_;
+    // Whether members that divide the units wait for another's only where they come to them in their products, and not
+    // for all after every step.
+    const bool hands_over_;
     ForwardMember<T> *members_;
     T *zeros_, *c_ = nullptr, *rest_c_ = nullptr, *hidden_ = nullptr, *reset_ = nullptr, *update_ = nullptr;
 };

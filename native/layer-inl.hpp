@@ -31,22 +31,23 @@ double step_operations(const Plan<T> &plan, Index gates, Index rows) {
 // The state before a step is there from the start.
 struct Whole {};
 
-// A tile over the depth, piece by piece: the sums of one are where the next one starts.
-template <class T, class Ready>
-void run_pieces(const TileCall<T> &whole, int rows, Index vectors, int panels, Ready ready) {
+// Panels that the tiles of a step take together. From step to step only the rows change.
+template <class T>
+struct StepPanels {
+    TileCall<T> call;
+    GateTile<T> maths;
+    Index vectors;  // of a panel
+    Index x_first;  // where its sums start from in a row of products with x
+    int together;
     const T *a[most_rows], *start[most_rows];
-    TileCall<T> call = whole;
-    for (int r = 0; r < rows; ++r) a[r] = whole.a[r], start[r] = whole.out[r];
-    call.a = a;
-    for (Index k = 0; k < whole.depth; k += call.depth) {
-        call.depth = ready(k) - k;
-        run_tile(call, rows, vectors, panels);
-        call.panel += call.depth * call.panel_row;
-        call.start = start;
-        call.start_step = call.out_step;
-        for (int r = 0; r < rows; ++r) a[r] += call.depth;
-    }
-}
+    T *out[most_rows];
+};
+
+// Memory for the sums of a tile.
+template <class T>
+struct TileSums {
+    alignas(64) T numbers[tile_size * lanes<T>];
+};
 
 template <class T>
 struct Layer {
@@ -91,36 +92,67 @@ struct Layer {
             }
     }
 
-    // Products with h (or r*h) and the gate maths of one phase. Where the state arrives piece by piece, ready(k) waits
-    // for h[k] and says up to where it is there.
-    template <class Ready = Whole>
-    void gates(int phase, Index count, const StepRow<T> *rows, Range panels, Order order, Ready ready = {}) const {
+    // Products with h (or r*h) and the gate maths of one phase.
+    void gates(int phase, Index count, const StepRow<T> *rows, Range panels, bool backwards) const {
+        TileSums<T> sums;
+        StepPanels<T> these;
+        for_each_group(h_matrix(phase), count, panels, {backwards}, [&](Index panel, int together) {
+            prepare(these, phase, panel, together, sums);
+            take_panels(phase, these, count, rows);
+        });
+    }
+
+    void prepare(StepPanels<T> &panels, int phase, Index panel, int together, TileSums<T> &sums) const {
         const Phase &ph = cell.phase[phase];
         const Matrix<T> &m = h_matrix(phase);
-        const Index region = x_region(phase);
-        for_each_tile(m, count, panels, order, [&](Index first, int tile_rows, Index panel, int together) {
-            alignas(64) T sums[tile_size * lanes<T>];
-            const T *a[most_rows], *start[most_rows];
-            T *out[most_rows];
-            const Index vectors = vectors_in_panel(m, panel), width = vectors * lanes<T>, row_width = together * width;
-            const Index block = blocks_before(phase, panel), after = blocks_before(phase, panel + together);
-            const Index x_panel = vectors / ph.count * ph.slots * lanes<T>;
-            const Index x_first = region + block * ph.slots * lanes<T> + ph.h_slot * step_of(phase, block);
+        const Index vectors = vectors_in_panel(m, panel), width = vectors * lanes<T>, row_width = together * width;
+        const Index block = blocks_before(phase, panel), after = blocks_before(phase, panel + together);
+        const Index x_panel = vectors / ph.count * ph.slots * lanes<T>;
+        panels.call = {m.depth,         panels.a,     1,       panel_data(m, panel), width,
+                       width * m.depth, panels.start, x_panel, panels.out,           width};
+        panels.maths = {nullptr,       0,           sums.numbers,       row_width, block * lanes<T>,
+                        after - block, plan.hidden, step_of_last(phase)};
+        panels.vectors = vectors;
+        panels.x_first = x_region(phase) + block * ph.slots * lanes<T> + ph.h_slot * step_of(phase, block);
+        panels.together = together;
+        for (int r = 0; r < rows_that_fit(vectors); ++r) panels.out[r] = sums.numbers + r * row_width;
+    }
+
+    // The same for panels that are prepared. Where the state arrives piece by piece, ready(k) waits for h[k] and says
+    // up to where it is there.
+    template <class Ready = Whole>
+    void take_panels(int phase, StepPanels<T> &panels, Index count, const StepRow<T> *rows, Ready ready = {}) const {
+        for_each_cut(count, panels.vectors, [&](Index first, int tile_rows) {
             const StepRow<T> *tile = rows + first;
+            panels.maths.rows = tile;
+            panels.maths.count = tile_rows;
             for (int r = 0; r < tile_rows; ++r) {
-                a[r] = phase == 0 ? tile[r].h : tile[r].reset;
-                start[r] = tile[r].x + x_first;
-                out[r] = sums + r * row_width;
+                panels.a[r] = phase == 0 ? tile[r].h : tile[r].reset;
+                panels.start[r] = tile[r].x + panels.x_first;
             }
-            const TileCall<T> call{m.depth, a,   1,    panel_data(m, panel), width, width * m.depth, start,
-                                   x_panel, out, width};
             if constexpr (std::is_same_v<Ready, Whole>)
-                run_tile(call, tile_rows, vectors, together);
+                run_tile(panels.call, tile_rows, panels.vectors, panels.together);
             else
-                run_pieces(call, tile_rows, vectors, together, ready);
-            cell.forward[phase](GateTile<T>{tile, tile_rows, sums, row_width, block * lanes<T>, after - block,
-                                            plan.hidden, step_of_last(phase)});
+                run_pieces(panels, tile_rows, ready);
+            cell.forward[phase](panels.maths);
         });
+    }
+
+    // A tile over the depth, piece by piece: the sums of one are where the next one starts.
+    template <class Ready>
+    static void run_pieces(StepPanels<T> &panels, int rows, Ready ready) {
+        TileCall<T> &call = panels.call;
+        const TileCall<T> whole = call;
+        for (Index k = 0; k < whole.depth; k += call.depth) {
+            call.depth = ready(k) - k;
+            run_tile(call, rows, panels.vectors, panels.together);
+            call.panel += call.depth * call.panel_row;
+            call.start = call.out;
+            call.start_step = call.out_step;
+            for (int r = 0; r < rows; ++r) panels.a[r] += call.depth;
+        }
+        call.depth = whole.depth, call.panel = whole.panel, call.start = whole.start,
+        call.start_step = whole.start_step;
     }
 
     // h = W_hr out, for rows whose `out` holds o*tanh(c).

@@ -79,7 +79,12 @@ void tile(const TileCall<T> &call) {
 }
 
 constexpr int rows_that_fit(Index vectors) {
-    return accumulators / int(vectors) < most_rows ? accumulators / int(vectors) : most_rows;
+    switch (vectors) {
+        case 1: return most_rows;
+        case 2: return accumulators / 2 < most_rows ? accumulators / 2 : most_rows;
+        case 3: return accumulators / 3 < most_rows ? accumulators / 3 : most_rows;
+        default: return accumulators / most_vectors;
+    }
 }
 
 // How many panels a tile of few rows takes at once: enough independent sums to hide the latency of fma, and no more,
@@ -212,12 +217,10 @@ struct Order {
     bool backwards = false, again = false;
 };
 
-// Calls visit(first row, rows, panel, panels) over all tiles of `rows` rows and the given panels: panels outside (one
-// panel stays in the cache while the rows pass), rows inside, cut as evenly as possible. Always inline: for one row the
-// call would take as long as a tenth of the tile.
+// Calls visit(panel, panels) for the panels that tiles of a pass of `rows` rows take together.
 template <class T, class Visit>
-[[gnu::always_inline]] inline void for_each_tile(const Matrix<T> &m, Index rows, Range panels, Order order,
-                                                 Visit visit) {
+[[gnu::always_inline]] inline void for_each_group(const Matrix<T> &m, Index rows, Range panels, Order order,
+                                                  Visit visit) {
     const bool backwards = order.backwards;
     for (Range left = panels; left.first < left.last;) {
         const Index vectors = vectors_in_panel(m, backwards ? left.last - 1 : left.first);
@@ -225,16 +228,35 @@ template <class T, class Visit>
         if (order.again && 2 * together > panels.last - panels.first) together = smaller(together, 2);
         while (together > 1 && !alike(m, left, together, backwards)) together /= 2;
         const Index p = backwards ? left.last - together : left.first;
-        const Index tiles = ceil_div(rows, rows_that_fit(vectors));
-        for (Index t = 0; t < tiles; ++t) {
-            const Index first = rows * t / tiles;
-            visit(first, int(rows * (t + 1) / tiles - first), p, together);
-        }
+        visit(p, together);
         if (backwards)
             left.last = p;
         else
             left.first = p + together;
     }
+}
+
+// Calls visit(first row, rows) for the tiles of this width that `rows` rows are cut into, as evenly as possible.
+template <class Visit>
+[[gnu::always_inline]] inline void for_each_cut(Index rows, Index vectors, Visit visit) {
+    const Index fit = rows_that_fit(vectors), tiles = rows <= fit ? rows > 0 : ceil_div(rows, fit);
+    const Index each = tiles <= 1 ? rows : rows / tiles, one_more = rows - tiles * each;
+    for (Index t = 0, first = 0; t < tiles; ++t) {
+        const int count = int(t < one_more ? each + 1 : each);
+        visit(first, count);
+        first += count;
+    }
+}
+
+// Calls visit(first row, rows, panel, panels) over all tiles of `rows` rows and the given panels: panels outside (one
+// panel stays in the cache while the rows pass), rows inside. Always inline, as both loops are: for one row the call
+// would take as long as a tenth of the tile.
+template <class T, class Visit>
+[[gnu::always_inline]] inline void for_each_tile(const Matrix<T> &m, Index rows, Range panels, Visit visit) {
+    for_each_group(m, rows, panels, {}, [&](Index panel, int together) {
+        for_each_cut(rows, vectors_in_panel(m, panel),
+                     [&](Index first, int count) { visit(first, count, panel, together); });
+    });
 }
 
 // What multiply works on: `rows` rows `a` times a packed matrix.
@@ -256,7 +278,7 @@ void multiply_tail(const Product<T> &product, const Matrix<T> &m, TileCall<T> ca
 // out = start + a * matrix, for the given panels.
 template <class T>
 void multiply(const Product<T> &product, const Matrix<T> &m, Range panels) {
-    for_each_tile(m, product.rows, panels, {}, [&](Index first, int rows, Index panel, int together) {
+    for_each_tile(m, product.rows, panels, [&](Index first, int rows, Index panel, int together) {
         const T *a[most_rows], *start[most_rows];
         T *out[most_rows];
         const Index vectors = vectors_in_panel(m, panel), width = vectors * lanes<T>;

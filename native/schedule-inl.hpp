@@ -95,7 +95,7 @@ struct Rows {
     Index alive(Index active) const {
         if (list) return listed_below(active);
         const Index end = smaller(active, last);
-        return end <= first ? 0 : ceil_div(end - first, stride);
+        return end <= first ? 0 : stride == 1 ? end - first : ceil_div(end - first, stride);
     }
     Index listed_below(Index place) const {
         Index low = 0, high = last;

@@ -93,7 +93,7 @@ class Step {
             else
                 left.first = now.last = smaller(left.last, left.first + most);
             layer_.multiply_x(phase, rows, inputs, out, now);
-            layer_.gates(phase, rows, row, now, {backwards});
+            layer_.gates(phase, rows, row, now, backwards);
         }
     }
 

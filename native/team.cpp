@@ -95,10 +95,10 @@ struct Team::Pool {
     double barrier_time = 0;         // nanoseconds, and when that was measured
     std::int64_t measured = -measure_every;
     std::uint64_t jobs = 0;  // handed out so far
-    struct alignas(64) Arrival {
+    struct alignas(128) Arrival {
         std::atomic<std::uint64_t> turn{0};  // job * 2^32 + barriers of the job that the member has reached
     };
-    Arrival arrivals[most_threads];  // a line each: who arrives writes one line, and nobody else does
+    Arrival arrivals[most_threads];  // two lines each, which prefetchers take as one: nobody else writes there
 
     void grow(int wanted);
     bool ready_for_brief(int wanted);
