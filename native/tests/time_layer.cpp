@@ -1,9 +1,10 @@
 // Times the kernels of one layer, without Python: median, quarter and least of the calls that fit the seconds given.
 //
-//   time_layer infer|forward|backward|train|step rnn|gru|lstm T,B,I,H threads seconds [packs] [short]
+//   time_layer infer|forward|backward|train|step rnn|gru|lstm T,B,I,H threads seconds [packs] [short|uniform]
 //
 // infer: forward without a tape. packs: the weights are packed anew in every call, as hs.nn does. short: 90 % of the
-// rows have a tenth of the steps. The log of docs/performance.md was measured in this way; it is no test.
+// rows have a tenth of the steps; uniform: lengths are evenly spread over 1 to T. The log of docs/performance.md was
+// measured in this way; it is no test.
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
@@ -21,7 +22,7 @@ struct Options {
     Size size;
     int threads;
     double budget;
-    bool packs = false, shorter = false;
+    bool packs = false, shorter = false, uniform = false;
 };
 
 // What is timed, on arrays of its own.
@@ -29,11 +30,13 @@ class Timed {
  public:
     explicit Timed(const Options &options) : o_(options), p_(options.size, 1), plan_(p_.pack(true)) {
         const Size &s = o_.size;
-        if (o_.shorter) {
-            for (Index b = 0; b < s.batch; ++b) lengths_.push_back(b % 10 ? s.steps / 10 : s.steps);
-        }
+        for (Index b = 0; b < s.batch; ++b)
+            if (o_.uniform)
+                lengths_.push_back(s.steps - (b * 37 % s.batch) * s.steps / s.batch);
+            else if (o_.shorter)
+                lengths_.push_back(b % 10 ? s.steps / 10 : s.steps);
         forward_ = forward_call(p_, plan_, kept_, o_.threads);
-        if (o_.shorter) forward_.lengths = lengths_.data();
+        if (!lengths_.empty()) forward_.lengths = lengths_.data();
         if (o_.kind == "infer") forward_.tape = nullptr;
         for (int i : {Problem<float>::x, Problem<float>::weight_ih, Problem<float>::weight_hh, Problem<float>::bias_ih,
                       Problem<float>::bias_hh})
@@ -103,6 +106,7 @@ bool read(int count, char **words, Options &o) {
     for (int i = 6; i < count; ++i) {
         o.packs |= std::string(words[i]) == "packs";
         o.shorter |= std::string(words[i]) == "short";
+        o.uniform |= std::string(words[i]) == "uniform";
     }
     const bool known = kind == "infer" || kind == "forward" || kind == "backward" || kind == "train" || kind == "step";
     return known && (cell == "rnn" || cell == "gru" || cell == "lstm") && *std::min_element(sizes, sizes + 4) > 0 &&
@@ -114,7 +118,9 @@ bool read(int count, char **words, Options &o) {
 int main(int count, char **words) {
     hiddenstate::test::Options options;
     if (!hiddenstate::test::read(count, words, options)) {
-        std::puts("time_layer infer|forward|backward|train|step rnn|gru|lstm T,B,I,H threads seconds [packs] [short]");
+        std::puts(
+            "time_layer infer|forward|backward|train|step rnn|gru|lstm T,B,I,H threads seconds [packs] "
+            "[short|uniform]");
         return 2;
     }
     hiddenstate::set_num_threads(options.threads);

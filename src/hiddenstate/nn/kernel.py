@@ -177,14 +177,16 @@ def backward(
 
 def new_gradients(arguments: Arguments, needs: Sequence[bool]) -> list[Tensor | None]:
     """Uninitialised gradients of the arguments that ``needs`` asks for; None for the others."""
+    x = arguments.x
+    large = needs[0] and x.numel() >= _LARGE  # as large as a tape, and as short-lived
+    new, order = torch.empty_like, torch.contiguous_format
     gradients: list[Tensor | None] = [
-        torch.empty_like(tensor, memory_format=torch.contiguous_format)
-        if need and tensor is not None
-        else None
-        for need, tensor in zip(needs[1:], arguments[1:], strict=False)
+        new(value, memory_format=order) if need and value is not None else None
+        for need, value in zip([False, *needs[1:]] if large else needs, arguments, strict=False)
     ]
-    x = arguments.x  # whose gradient is as large as a tape, and as short-lived
-    return [_new_kept(x, 1, x.numel()).view(x.shape) if needs[0] else None, *gradients]
+    if large:
+        gradients[0] = _new_kept(x, 1, x.numel()).view(x.shape)
+    return gradients
 
 
 def _operands(given: Arguments) -> tuple[Tensor, _Given, _Given, _Given, _Given, _Given, _Given]:
