@@ -38,9 +38,8 @@ class Elements:
     """Reads one element of a numeric stream from each line.
 
     A line is a number, several numbers with commas between, or a JSON number, list or object. A first line of
-    names is
-    a header: the values of the lines after it are handed on under these names. An empty field or a word such
-    as NA is a missing value.
+    names is a header: the values of the lines after it are handed on under these names. An empty field or a
+    word such as NA is a missing value.
 
     Example:
         >>> read = Elements()

@@ -48,8 +48,7 @@ def fill(
         hidden_size: H.
         init: "uniform" or "orthogonal".
         forget_bias: what the two forget biases of an LSTM sum to; None leaves them as drawn. 1 or 2 makes the
-        cell
-            remember from the start.
+            cell remember from the start.
 
     Source: orthogonal: Saxe et al., arXiv 1312.6120 (2013); Glorot and Bengio, AISTATS (2010); forget bias:
     Gers et al. (2000), Jozefowicz et al., ICML (2015).

@@ -27,11 +27,9 @@ class RNN(Recurrent):
         device: where the parameters are made.
         dtype: of the parameters.
         init: "uniform", torch's (a seed gives the weights of the torch layer), or "orthogonal": recurrent
-        blocks
-            orthogonal, input blocks Glorot-uniform, biases zero.
+            blocks orthogonal, input blocks Glorot-uniform, biases zero.
         learn_initial_state: adds the parameter ``initial_h [L*D, H]``, from which rows start when no state is
-        given,
-            and restart after a reset.
+            given, and restart after a reset.
         max_memory: most bytes to hold for a training step, over all layers and directions, beside input,
             output and their gradients (``predict_memory``). To keep to it the layer holds the states at the
             borders of segments of time and computes the rest again, for at most one more forward pass.
@@ -83,8 +81,8 @@ class LSTM(Recurrent):
 
     ::
 
-        i, f, o = sigmoid(...)   g = tanh(...)      each W_i* x + b_i* + W_h* h + b_h*, stacked in the order i
-        f g o c' = f * c + i * g
+        i, f, o = sigmoid(...)   g = tanh(...)      each W_i* x + b_i* + W_h* h + b_h*, in the order i f g o
+        c' = f * c + i * g
         h' = o * tanh(c')                           or W_hr (o * tanh(c')) with proj_size
 
     Args:
@@ -99,14 +97,11 @@ class LSTM(Recurrent):
         device: where the parameters are made.
         dtype: of the parameters.
         init: "uniform", torch's (a seed gives the weights of the torch layer), or "orthogonal": recurrent
-        blocks of
-            each gate orthogonal, input blocks Glorot-uniform, biases zero.
+            blocks of each gate orthogonal, input blocks Glorot-uniform, biases zero.
         forget_bias: what ``bias_ih + bias_hh`` of the forget gate start at, in every layer and direction;
-        None: as
-            ``init`` draws them.
+            None: as ``init`` draws them.
         learn_initial_state: adds the parameters ``initial_h [L*D, R]`` and ``initial_c [L*D, H]``, from which
-        rows
-            start when no state is given, and restart after a reset.
+            rows start when no state is given, and restart after a reset.
         max_memory: most bytes to hold for a training step, over all layers and directions, beside input,
             output and their gradients (``predict_memory``). To keep to it the layer holds the states at the
             borders of segments of time and computes the rest again, for at most one more forward pass.
@@ -175,14 +170,11 @@ class GRU(Recurrent):
         device: where the parameters are made.
         dtype: of the parameters.
         reset: "after" the recurrent product, as in torch and cuDNN, or "before" it, as Cho et al. published
-        it.
-            Weights trained for one form are wrong in the other.
+            it. Weights trained for one form are wrong in the other.
         init: "uniform", torch's (a seed gives the weights of the torch layer), or "orthogonal": recurrent
-        blocks of
-            each gate orthogonal, input blocks Glorot-uniform, biases zero.
+            blocks of each gate orthogonal, input blocks Glorot-uniform, biases zero.
         learn_initial_state: adds the parameter ``initial_h [L*D, H]``, from which rows start when no state is
-        given,
-            and restart after a reset.
+            given, and restart after a reset.
         max_memory: most bytes to hold for a training step, over all layers and directions, beside input,
             output and their gradients (``predict_memory``). To keep to it the layer holds the states at the
             borders of segments of time and computes the rest again, for at most one more forward pass.

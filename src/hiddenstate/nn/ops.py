@@ -38,7 +38,7 @@ def scan(
     Args:
         cell: a cell with a native kernel.
         params: ``weight_ih``, ``weight_hh`` and, where the layer has them, ``bias_ih``, ``bias_hh``,
-        ``weight_hr``.
+            ``weight_hr``.
         x: ``[T, B, I]`` on the CPU, float32 or float64 as all others.
         state: initial state, fields ``[B, *]``; None: ``rest``.
         lengths: int64 ``[B]``, 0 to T; None: T.

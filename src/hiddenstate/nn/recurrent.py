@@ -35,8 +35,7 @@ class Recurrent(Stacked, torch.nn.RNNBase):
         cell: the equation of one step.
         max_memory: most bytes that a training step may hold; None: no limit.
         last_path: which implementation ran last: "native", "torch" (torch's own layer) or "python" (the
-        cell's
-            Python step); None before the first call.
+            cell's Python step); None before the first call.
     """
 
     _twin: ClassVar[type[torch.nn.RNNBase]]
@@ -85,8 +84,7 @@ class Recurrent(Stacked, torch.nn.RNNBase):
             ShapeError: ``lengths`` or ``resets`` do not fit.
             OptionError: ``lengths`` or ``resets`` beside a PackedSequence.
             RuntimeError, ValueError: torch's own, when ``input`` or ``hx`` do not fit. A sequence of no steps
-            is
-                refused as in torch, unless ``lengths`` say that it is meant.
+                is refused as in torch, unless ``lengths`` say that it is meant.
         """
         if isinstance(input, PackedSequence):
             if lengths is not None or resets is not None:

@@ -34,8 +34,7 @@ class Stacked(torch.nn.Module if TYPE_CHECKING else object):
         forget_bias: how the forget gate's bias starts; None: as ``init`` says.
         learn_initial_state: whether there are parameters ``initial_h`` (and ``initial_c``).
         last_path: which implementation ran last: "native", "torch" (torch's own layer) or "python" (the
-        cell's
-            Python step); None before the first call.
+            cell's Python step); None before the first call.
     """
 
     cell: Cell

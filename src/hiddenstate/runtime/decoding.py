@@ -1,8 +1,7 @@
 """From the scores of a model to a choice: greedy, temperature, top-k, top-p, with a seed.
 
-The order is fixed: divide by the temperature, softmax, keep the ``top_k`` most likely, rescale, keep the
-    most likely
-whose probabilities first add up to ``top_p``, rescale, draw. Among equals the lower index comes first.
+The order is fixed: divide by the temperature, softmax, keep the ``top_k`` most likely, rescale, keep the most
+likely whose probabilities first add up to ``top_p``, rescale, draw. Among equals the lower index comes first.
 """
 
 from __future__ import annotations

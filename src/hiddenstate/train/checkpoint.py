@@ -41,11 +41,10 @@ class Checkpoint(Callback):
     """Saves the training to a folder as it goes, and resumes it from there.
 
     Killed at any moment and started again with the same arguments, a training on a CPU ends with the same
-    bits as
-    one left alone: weights, optimiser, schedule, data order, random state, carried states, early stopping and
-    history (but for the seconds in it). This holds for one machine, torch version and number of torch
-    threads; where one of them changed, there is a warning and the rest of the run is as good, but may differ
-    in last bits.
+    bits as one left alone: weights, optimiser, schedule, data order, random state, carried states, early
+    stopping and history (but for the seconds in it). This holds for one machine, torch version and number of
+    torch threads; where one of them changed, there is a warning and the rest of the run is as good, but may
+    differ in last bits.
 
     ``epochs`` (unless the schedule is "cosine"), ``patience``, ``max_seconds`` and ``restore_best`` may
     change on resuming, so a finished training can be prolonged. Anything else that changed is refused.

@@ -25,9 +25,8 @@ class Config:
         clip_norm: gradients longer than this (2-norm over all parameters) are shortened to it; None: never.
         clip_value: then each gradient element is cut to [-clip_value, clip_value]; None: never.
         schedule: "constant"; "cosine" from the full rate down to ``min_learning_rate`` over all epochs;
-        "step", times
-            ``decay`` every ``decay_epochs``; "plateau", times ``decay`` after ``decay_epochs`` without
-            improvement.
+            "step", times ``decay`` every ``decay_epochs``; "plateau", times ``decay`` after ``decay_epochs``
+            without improvement.
         warmup_updates: the rate rises linearly over this many updates first, on top of any schedule.
         decay: factor of "step" and "plateau".
         decay_epochs: epochs between two decays of "step", or patience of "plateau".
@@ -37,8 +36,7 @@ class Config:
         restore_best: end with the weights of the best epoch, not of the last.
         seed: of the data order, dropout and everything random inside the loop.
         max_seconds: stop after this much training time, at the next update. Where a clock decides, two runs
-        need not
-            end alike.
+            need not end alike.
         deterministic: ask torch for deterministic algorithms (an operation that has none raises).
 
     Raises:

@@ -14,11 +14,9 @@ class Loss(NamedTuple):
     Attributes:
         mean: scalar tensor, mean over what was predicted in the batch; the loop calls ``backward`` on it.
         weight: how much was predicted (say, the number of valid targets), so that epoch means are exact. A
-        batch of
-            weight 0 moves the carried state on and updates nothing.
+            batch of weight 0 moves the carried state on and updates nothing.
         carried: state to hand to the next batch of the epoch: any nesting of dicts, lists, tuples and named
-        tuples
-            of tensors, or None. The loop detaches it, which is what truncates backpropagation.
+            tuples of tensors, or None. The loop detaches it, which is what truncates backpropagation.
     """
 
     mean: Tensor

@@ -48,11 +48,10 @@ def fit(
         job: batches, loss and validation.
         config: how to train.
         checkpoint: a folder to save to and to resume from (see :class:`Checkpoint`). If it holds an
-        unfinished
-            run of the same job, module and config, training goes on from there; if it holds a finished one,
-            its result is returned.
+            unfinished run of the same job, module and config, training goes on from there; if it holds a
+            finished one, its result is returned.
         progress: show progress on standard error: a live display on a terminal, otherwise a line per epoch at
-        most.
+            most.
         callbacks: called during training.
 
     Returns:
@@ -60,11 +59,10 @@ def fit(
 
     Raises:
         DivergedError: the loss, gradient or validation score is no longer a finite number. The module holds
-        the
-            best weights so far.
+            the best weights so far.
         DataError: the job has no batches, or nothing in them to predict.
         BundleError: the checkpoint is of another job, module or config, damaged, in use, or cannot be
-        written.
+            written.
 
     Example:
         >>> from hiddenstate.train import Config, losses

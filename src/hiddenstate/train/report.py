@@ -19,10 +19,9 @@ class Report:
         best_epoch: number of the best epoch, from 1; None when none was finished.
         best_score: its score: the validation score, or the mean training loss where nothing is held back.
         history: one record per epoch: ``epoch``, ``updates``, ``loss``, ``validation`` (or None),
-        ``learning_rate``,
-            ``gradient_norm`` and ``gradient_norm_max`` (2-norm before clipping: mean and largest of the
-            epoch), ``clipped`` (share of updates that were), ``seconds``; with a
-            ``Lens``, what it saw last in the epoch, as ``lens``.
+            ``learning_rate``, ``gradient_norm`` and ``gradient_norm_max`` (2-norm before clipping: mean and
+            largest of the epoch), ``clipped`` (share of updates that were), ``seconds``; with a ``Lens``,
+            what it saw last in the epoch, as ``lens``.
         resumed: whether it went on from a checkpoint.
     """
 

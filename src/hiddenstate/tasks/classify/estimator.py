@@ -271,8 +271,7 @@ class SequenceClassifier(Estimator):
         """Accuracy, macro F1 and log loss beside the baselines, and a table per class.
 
         Baselines: the most frequent class of the training data, and a logistic regression that does not know
-            order
-        (see :mod:`hiddenstate.tasks.classify.baselines`).
+        order (see :mod:`hiddenstate.tasks.classify.baselines`).
         """
         found = self._read(X, y, labelled=True)
         truth, proba = like(found.labels, self.classes_), self._proba(found)

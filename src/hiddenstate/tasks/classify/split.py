@@ -28,8 +28,7 @@ def held_back(
 
     Returns:
         bool ``[n]``; nowhere True if that would hold back fewer than ``FEWEST``. A sequence that occurs in
-        the training
-        part as well is never held back: its answer is known.
+        the training part as well is never held back: its answer is known.
     """
     marked = np.zeros(len(y), bool)
     if share is None or share * len(y) < FEWEST:

@@ -1,10 +1,9 @@
 """What the training loop needs to learn forecasts: windows, losses at every row, a validation pass.
 
 Every row of a series is an origin: the network forecasts from all of them in one pass. Long series are cut
-    into windows
-of ``context`` rows; each window is read from half as many rows before its start, where nothing is counted
-yet, so that the state the first counted row sees is a warm one, as it will be in use. A window at the start
-of a series starts cold.
+into windows of ``context`` rows; each window is read from half as many rows before its start, where nothing
+is counted yet, so that the state the first counted row sees is a warm one, as it will be in use. A window at
+the start of a series starts cold.
 """
 
 from __future__ import annotations

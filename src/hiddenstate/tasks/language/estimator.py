@@ -38,10 +38,9 @@ class LanguageModel(Estimator):
     """Says how likely every symbol of a text is, and writes.
 
     A recurrent network reads characters or words and gives the probabilities of the next one. It learns from
-    one long
-    stream: many lanes are read side by side, and the state is carried from window to window (truncated
-        backpropagation
-    through time). A new document starts from a state at rest, in training and in use.
+    one long stream: many lanes are read side by side, and the state is carried from window to window
+    (truncated backpropagation through time). A new document starts from a state at rest, in training and in
+    use.
 
     Symbols that did not occur in training all count as one, the unknown symbol; a small share of the training
     symbols is hidden so that the network knows what to make of it. It is never written.
