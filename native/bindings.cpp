@@ -172,13 +172,13 @@ void backward(const LayerPlan &plan, handle x, handle h0, handle c0, handle leng
 }
 
 // Uninitialised memory that goes back to its keeper, for the next call, when the array is deleted.
-nb::object reusable(Index rows, Index columns, bool wide) {
-    const std::size_t bytes = std::size_t(rows) * std::size_t(columns) * (wide ? sizeof(double) : sizeof(float));
+nb::object reusable(const std::vector<std::size_t> &shape, bool wide) {
+    std::size_t bytes = wide ? sizeof(double) : sizeof(float);
+    for (const std::size_t size : shape) bytes *= size;
     void *memory = allocate_aligned(bytes, nullptr);
     const nb::capsule owner(memory, [](void *p) noexcept { release_aligned(p); });
-    const std::size_t shape[] = {std::size_t(rows), std::size_t(columns)};
-    if (wide) return nb::cast(nb::ndarray<nb::numpy, double>(memory, 2, shape, owner));
-    return nb::cast(nb::ndarray<nb::numpy, float>(memory, 2, shape, owner));
+    if (wide) return nb::cast(nb::ndarray<nb::numpy, double>(memory, shape.size(), shape.data(), owner));
+    return nb::cast(nb::ndarray<nb::numpy, float>(memory, shape.size(), shape.data(), owner));
 }
 
 // Addresses of the functions of `OpenMP`, in its order.
@@ -246,7 +246,7 @@ NB_MODULE(_core, m) {
     m.def("choose_isa", &choose_isa, "name"_a);
     m.def("set_num_threads", &set_num_threads, "count"_a);
     m.def("get_num_threads", &get_num_threads);
-    m.def("reusable", &reusable, "rows"_a, "columns"_a, "wide"_a);
+    m.def("reusable", &reusable, "shape"_a, "wide"_a);
     m.def("free_kept", &free_kept);
     m.def("use_openmp", &use_openmp_at, "addresses"_a);
 }

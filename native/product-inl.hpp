@@ -198,9 +198,15 @@ struct Range {
     Index first, last;
 };
 
+// Part of a whole in equal pieces: what a member does.
+struct Portion {
+    Index first, last, whole;
+    Range of(Index count) const { return {count * first / whole, count * last / whole}; }
+};
+
 // The share of `member` when `count` things are dealt to `members`, in contiguous pieces.
 inline Range share(Index count, int members, int member) {
-    return {count * member / members, count * (member + 1) / members};
+    return Portion{member, member + 1, members}.of(count);
 }
 
 // Whether the next `together` panels exist and have the same width.

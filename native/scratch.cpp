@@ -26,11 +26,11 @@ struct Head {
     const void *key;
 };
 
-// Packed weights and tapes come and go with every call of a layer. Memory fresh from the system costs more than the
-// packing (each page is cleared at first touch), so released blocks are kept, up to a limit; and a block that comes
-// back to the weights it held needs no writing. A large block without a key (a tape) that fits nothing kept makes room
-// for itself: what is kept never comes on top of what a training step needs. Whoever finds the lock taken does without,
-// and so does the child of a fork that happened under the lock.
+// Packed weights, tapes, outputs and gradients come and go with every call of a layer. Memory fresh from the system
+// costs more than the packing (each page is cleared at first touch), so released blocks are kept, up to a limit; and a
+// block that comes back to the weights it held needs no writing. A large block without a key (a tape) that fits nothing
+// kept makes room for itself: what is kept never comes on top of what a training step needs. Whoever finds the lock
+// taken does without, and so does the child of a fork that happened under the lock.
 class Keeper {
  public:
     Head *take(std::size_t bytes, const void *key) {
@@ -70,7 +70,7 @@ class Keeper {
         return block;
     }
 
-    static constexpr int most_blocks = 64;
+    static constexpr int most_blocks = 256;
     static constexpr std::size_t most_bytes = std::size_t(256) << 20, large = std::size_t(1) << 20;
     std::mutex mutex_;
     Head *blocks_[most_blocks];

@@ -35,12 +35,6 @@ struct Span {
 
 constexpr int most_buffers = 2;
 
-// Part of a whole in equal pieces: what a member does.
-struct Portion {
-    Index first, last, whole;
-    Range of(Index count) const { return {count * first / whole, count * last / whole}; }
-};
-
 // Row lengths are an odd number of cache lines: columns of d then spread over all sets of the cache.
 template <class T>
 Index odd_lines(Index count) {

@@ -232,7 +232,7 @@ def test_many_shapes_take_no_memory():
 
 def test_reusable_memory_comes_back_when_its_array_is_gone():
     shape, places = (3000, 400), []
-    first, second = native.reusable(*shape, False), native.reusable(*shape, True)
+    first, second = native.reusable(shape, False), native.reusable(shape, True)
     assert (first.shape, first.dtype, second.shape, second.dtype) == (shape, "f4", shape, "f8")
     assert not np.shares_memory(first, second)
     first[:], second[:] = 1, 2
@@ -240,11 +240,11 @@ def test_reusable_memory_comes_back_when_its_array_is_gone():
     assert first.ctypes.data % 64 == 0
     view = first[1:]
     del first
-    third = native.reusable(*shape, False)
+    third = native.reusable(shape, False)
     third[:] = 3
     assert (view == 1).all()  # in use as long as anything shows it
     del view
-    assert native.reusable(*shape, False).ctypes.data in places
+    assert native.reusable(shape, False).ctypes.data in places
     native.free_kept()
     assert (second == 2).all()
     assert (third == 3).all()

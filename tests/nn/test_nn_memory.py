@@ -264,3 +264,23 @@ def test_predicted_and_measured_peak():
     )  # fmt: skip
     for case, (measured, predicted) in zip(CASES, json.loads(ran.stdout), strict=True):
         assert measured == pytest.approx(predicted, rel=0.15), case
+
+
+def test_memory_of_a_training_step_serves_the_next_one():
+    layer, x = hs.nn.RNN(64, 64), torch.randn(60, 32, 64, requires_grad=True)
+
+    def step():
+        layer.zero_grad()
+        x.grad = None
+        y, _ = layer(x)
+        y.sum().backward()
+        return {y.data_ptr(), x.grad.data_ptr()}
+
+    hs.native.free_kept()
+    assert step() == step()
+
+
+def test_an_output_without_gradient_can_be_resized():
+    with torch.no_grad():
+        y, _ = hs.nn.RNN(64, 64)(torch.randn(60, 32, 64))
+    assert y.resize_(3, 4).shape == (3, 4)

@@ -28,7 +28,7 @@ lengths.
 - ``fill(target, values)`` and ``fill_rows(target, rows)`` copy float32 arrays of fitting shape, and say
   whether that is what they were given and all of it is finite.
 
-Memory: packed weights, and arrays of ``reusable(rows, columns, wide)`` (float64 if wide, uninitialised), are
+Memory: packed weights, and arrays of ``reusable(shape, wide)`` (float64 if wide, uninitialised), are
 kept when they are deleted, up to 256 MB, because fresh pages cost more than what is done with them;
 ``free_kept()`` gives that memory back to the system.
 

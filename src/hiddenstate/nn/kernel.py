@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from math import prod
 from typing import NamedTuple
 
 import torch
@@ -62,8 +63,12 @@ class Arguments(NamedTuple):
 
 _Given = Tensor | None
 
-_LARGE = 1 << 19
-"""From so many numbers on, memory fresh from the system is worth avoiding."""
+_LARGE = 1 << 15
+"""From so many numbers on, memory fresh from the system is worth avoiding.
+
+What a training step frees, the C library may give back to the system at every step, and each page is cleared
+when it comes again: a fifth of an update was spent on it.
+"""
 
 DIFFERENTIABLE = 10
 """How many of the arguments, from the first on, have a gradient."""
@@ -94,31 +99,36 @@ def allocate(arguments: Arguments, cell: str, keep: int, *, stacked: bool = Fals
     ``stacked``: last states get torch's axis of layers, ``[1, B, *]``.
     """
     sizes = time, batch, hidden, out = arguments.sizes
-    y, h_n, c_n = _new_outputs(arguments.x, sizes, cell, stacked)
+    y, h_n, c_n = _new_outputs(arguments.x, sizes, cell, stacked, kept=keep != NOTHING)
     if keep > 0:
         width = out if c_n is None else out + hidden
         tape = y.new_empty(len(spans(time, keep, reverse=False)), batch * width)
     else:
-        tape = _new_kept(arguments.x, time * batch if keep == TAPE else 0, _tape_fields(cell) * hidden)
+        rows = time * batch if keep == TAPE else 0
+        tape = _new_kept(arguments.x, (rows, _tape_fields(cell) * hidden))
     return Outputs(y, h_n, c_n, tape)
 
 
 def _new_outputs(
-    like: Tensor, sizes: tuple[int, int, int, int], cell: str, stacked: bool
+    like: Tensor, sizes: tuple[int, int, int, int], cell: str, stacked: bool, *, kept: bool
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """``y``, ``h_n`` and ``c_n``; sizes as arguments take torch half as long as a tuple of them."""
+    """``y``, ``h_n`` and ``c_n``; sizes as arguments take torch half as long as a tuple of them.
+
+    ``kept``: ``y`` may lie in memory of the kernels, which cannot be resized; nor can what needs a gradient.
+    """
     time, batch, hidden, out = sizes
     new, lstm = like.new_empty, cell == "lstm"
+    y = _new_kept(like, (time, batch, out)) if kept else new(time, batch, out)
     if stacked:
-        return new(time, batch, out), new(1, batch, out), new(1, batch, hidden) if lstm else None
-    return new(time, batch, out), new(batch, out), new(batch, hidden) if lstm else None
+        return y, new(1, batch, out), new(1, batch, hidden) if lstm else None
+    return y, new(batch, out), new(batch, hidden) if lstm else None
 
 
-def _new_kept(like: Tensor, rows: int, columns: int) -> Tensor:
-    """``[rows, columns]``; a large one in memory that the kernels keep for the next step."""
-    if rows * columns < _LARGE or type(like) not in (Tensor, torch.nn.Parameter):
-        return like.new_empty(rows, columns)
-    return torch.from_numpy(native.reusable(rows, columns, like.dtype == torch.float64))
+def _new_kept(like: Tensor, shape: Sequence[int]) -> Tensor:
+    """A large one lies in memory that the kernels keep for the next step."""
+    if type(like) not in (Tensor, torch.nn.Parameter) or prod(shape) < _LARGE:
+        return like.new_empty(*shape)
+    return torch.from_numpy(native.reusable(shape, like.dtype == torch.float64))
 
 
 def spans(time: int, size: int, *, reverse: bool) -> list[slice]:
@@ -147,7 +157,7 @@ def infer(
     arguments: Arguments, cell: str, reverse: bool, *, stacked: bool = False
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """``y``, ``h_n`` and ``c_n`` of one layer in one direction that no backward follows."""
-    y, h_n, c_n = _new_outputs(arguments.x, arguments.sizes, cell, stacked)
+    y, h_n, c_n = _new_outputs(arguments.x, arguments.sizes, cell, stacked, kept=False)
     packed = plan(arguments, cell, backward=False)
     native.forward(packed, *_operands(arguments), reverse, y, h_n, c_n, None)
     return y, h_n, c_n
@@ -177,16 +187,16 @@ def backward(
 
 def new_gradients(arguments: Arguments, needs: Sequence[bool]) -> list[Tensor | None]:
     """Uninitialised gradients of the arguments that ``needs`` asks for; None for the others."""
-    x = arguments.x
-    large = needs[0] and x.numel() >= _LARGE  # as large as a tape, and as short-lived
-    new, order = torch.empty_like, torch.contiguous_format
-    gradients: list[Tensor | None] = [
-        new(value, memory_format=order) if need and value is not None else None
-        for need, value in zip([False, *needs[1:]] if large else needs, arguments, strict=False)
+    return [
+        _new_like(value) if need and value is not None else None
+        for need, value in zip(needs, arguments, strict=False)
     ]
-    if large:
-        gradients[0] = _new_kept(x, 1, x.numel()).view(x.shape)
-    return gradients
+
+
+def _new_like(value: Tensor) -> Tensor:
+    if value.numel() < _LARGE:
+        return torch.empty_like(value, memory_format=torch.contiguous_format)
+    return _new_kept(value, value.shape)
 
 
 def _operands(given: Arguments) -> tuple[Tensor, _Given, _Given, _Given, _Given, _Given, _Given]:

@@ -129,10 +129,10 @@ def _run(arguments: Arguments, call: _Call) -> tuple[Tensor, Tensor, Tensor | No
 
 def _run_plain(arguments: Arguments, call: _Call) -> tuple[Tensor, Tensor, Tensor | None]:
     if torch.is_grad_enabled():
-        places = tuple([place for place, value in enumerate(arguments) if value is not None])
+        places = [place for place, value in enumerate(arguments) if value is not None]
         given = [arguments[place] for place in places]
         if any([value.requires_grad for value in given]):  # pyright: ignore[reportOptionalMemberAccess]
-            return _EagerScan.apply(call, places, *given)  # pyright: ignore[reportReturnType]
+            return _apply(call, arguments, places, *given)
     return kernel.infer(arguments, call.cell, call.reverse, stacked=call.stacked)
 
 
@@ -143,8 +143,7 @@ class _EagerScan(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, call: _Call, places: tuple[int, ...], *tensors: Tensor) -> tuple:
-        arguments = _placed(places, tensors)
+    def forward(ctx: Any, call: _Call, arguments: Arguments, places: list[int], *tensors: Tensor) -> tuple:
         ctx.call, ctx.places = call, places
         ctx.packed = kernel.plan(arguments, call.cell, backward=True)
         if call.keep > 0 and call.keep_last:
@@ -160,11 +159,11 @@ class _EagerScan(torch.autograd.Function):
     def backward(ctx: Any, *d_outputs: Tensor | None) -> tuple[Tensor | None, ...]:
         call, places = ctx.call, ctx.places
         if not operators.any_of(d_outputs):
-            return (None,) * (len(places) + 2)
+            return (None,) * (len(places) + 3)
         last = vars(ctx).pop("last", None)  # backward writes over it, and a graph may be used again
         *tensors, y, tape = ctx.saved_tensors
         arguments = _placed(places, tensors)
-        needed = dict(zip(places, ctx.needs_input_grad[2:], strict=True))
+        needed = dict(zip(places, ctx.needs_input_grad[3:], strict=True))
         needs = [needed.get(place, False) for place in range(DIFFERENTIABLE)]
         if torch.is_grad_enabled():  # create_graph: the gradient itself will be differentiated
             gradients = _backward_with_graph(d_outputs, arguments, y, tape, call, needs)
@@ -172,7 +171,11 @@ class _EagerScan(torch.autograd.Function):
             gradients = segments.backward(
                 d_outputs, arguments, y, tape, ctx.packed, call.reverse, call.keep, needs, last
             )
-        return None, None, *[gradients[place] if place < DIFFERENTIABLE else None for place in places]
+        return None, None, None, *[gradients[place] if place < DIFFERENTIABLE else None for place in places]
+
+
+_apply = super(torch.autograd.Function, _EagerScan).apply  # pyright: ignore[reportAttributeAccessIssue]
+"""Without what ``Function.apply`` does before, in Python: it looks for transforms, as ``is_plain`` has."""
 
 
 def _placed(places: Sequence[int], tensors: Sequence[Tensor]) -> Arguments:
