@@ -217,10 +217,10 @@ class Recurrent(Stacked, torch.nn.RNNBase):
         path: Path = "native"
         if not paths.has_native(self.cell, x, weights if state is None else (*weights, *state)):
             path = "torch" if torch_can and self._torch_has_cell else "python"
-        if not _is_exporting():  # a program on its own is not this layer's last call
-            object.__setattr__(
-                self, "last_path", path
-            )  # a plain attribute: torch's setter costs ten times this
+        if not torch.compiler.is_compiling():
+            object.__setattr__(self, "last_path", path)  # torch's setter takes ten times as long
+        elif not _is_exporting():  # a program on its own is not this layer's last call
+            self.last_path = path
         return path
 
     @property
