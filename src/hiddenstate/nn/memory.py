@@ -76,9 +76,8 @@ class Stack(NamedTuple):
         drops = self.dropout and not last
         held = joined * (drops + 1 - last) + 2 * self._weights(layer)  # what is dropped is kept as factors
         if keep == TAPE:
-            separate = (
-                joined if self.D > 1 or drops else 0
-            )  # kept by each scan, beside what they are joined to
+            # Kept by each scan, beside what they are joined to.
+            separate = joined if self.D > 1 or drops else 0
             return held + separate + self.D * self._numbers(self.fields * self.H)
         return held + self.D * -(-self.T // keep) * self.B * (self.R + self.cell_state * self.H)
 

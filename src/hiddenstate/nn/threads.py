@@ -30,9 +30,8 @@ def share() -> bool:
     """
     for path in sorted((Path(torch.__file__).parent / "lib").glob("*torch_cpu.*")):
         try:
-            library = ctypes.CDLL(
-                str(path)
-            )  # loaded already: another handle, which also finds what it links to
+            # Loaded already: this is another handle, which also finds what the library links to.
+            library = ctypes.CDLL(str(path))
             addresses = [ctypes.cast(getattr(library, name), ctypes.c_void_p).value for name in _FUNCTIONS]
         except (OSError, AttributeError):
             continue
