@@ -107,3 +107,8 @@ def test_a_location_and_a_width_decode_by_the_affine_part():
     for level in (0.1, 0.5, 0.9):
         direct = logs.decode([np.quantile(samples, level)])[0]
         assert np.quantile(logs.decode(samples), level) == pytest.approx(direct, rel=1e-3)
+
+
+def test_what_is_too_many_scales_away_is_infinite_in_batch_and_stream():
+    codec = codecs.Numbers("robust").fit([0.0, 1e-303])
+    assert codec.encode([1e5])[0] == codec.encode_one(1e5) == np.inf

@@ -116,14 +116,15 @@ class Numbers(Codec):
         return self.series_.get(id, self.affine_) if id is not None else self.affine_
 
     def encode(self, values: Any, ids: Any = None) -> np.ndarray:
-        """Values of any shape as float64 of that shape.
+        """Values of any shape as float64 of that shape; infinite where one is too many scales away.
 
         Args:
             values: numbers, NaN or None where missing.
             ids: one id for all, or one for each value; None: the statistics of all series.
         """
         shift, scale = self._affines(ids)
-        return (self._linked(values) - shift) / scale
+        with np.errstate(over="ignore"):  # as `encode_one`
+            return (self._linked(values) - shift) / scale
 
     def decode(self, array: Any, ids: Any = None) -> np.ndarray:
         """The inverse of `encode`."""
