@@ -59,14 +59,13 @@ struct DlpackTable {
     DlpackTable *previous;
     void *allocate, *own, *wrap;
     int (*view)(void *object, nb::dlpack::dltensor *out);  // 0, or -1 with a Python error set
-    void *stream;
 };
 
-// Torch's tensors, and its table: none before torch 2.10. Loaded when the first tensor comes.
+// Torch's tensors, and how to view one: null before torch 2.10. Loaded when the first tensor comes.
 struct Torch {
     PyTypeObject *tensor, *parameter;
     PyObject *is_neg;
-    const DlpackTable *table = nullptr;
+    decltype(DlpackTable::view) view_of = nullptr;
 
     Torch() {
         const nb::module_ torch = nb::module_::import_("torch");
@@ -78,8 +77,9 @@ struct Torch {
         is_neg = PyUnicode_InternFromString("is_neg");
         const nb::object capsule = nb::getattr(torch.attr("Tensor"), "__dlpack_c_exchange_api__", nb::none());
         if (!PyCapsule_IsValid(capsule.ptr(), "dlpack_exchange_api")) return;
-        table = static_cast<DlpackTable *>(PyCapsule_GetPointer(capsule.ptr(), "dlpack_exchange_api"));
+        auto *table = static_cast<DlpackTable *>(PyCapsule_GetPointer(capsule.ptr(), "dlpack_exchange_api"));
         while (table && table->version.major > 1) table = table->previous;
+        if (table) view_of = table->view;
     }
 
     // Fills `out` if `object` is a plain tensor in memory as it stands. A subclass may be anything.
@@ -92,9 +92,9 @@ struct Torch {
             if (!PyDict_GetItemString(PyImport_GetModuleDict(), "torch")) return false;
             torch = new Torch;
         }
-        if ((type != torch->tensor && type != torch->parameter) || !torch->table || !torch->table->view) return false;
+        if ((type != torch->tensor && type != torch->parameter) || !torch->view_of) return false;
         const nb::object negated = nb::steal(PyObject_CallMethodNoArgs(object.ptr(), torch->is_neg));
-        const bool found = negated.ptr() == Py_False && torch->table->view(object.ptr(), &out) == 0;
+        const bool found = negated.ptr() == Py_False && torch->view_of(object.ptr(), &out) == 0;
         PyErr_Clear();  // the caller tries another way, which says what is wrong
         return found;
     }
@@ -160,9 +160,8 @@ bool Array::from_buffer(nb::handle object, Access access) {
 bool Array::from_dlpack(nb::handle object) {
     nb::dlpack::dltensor tensor;
     if (Torch::view(object, tensor)) return take(tensor);
-    const bool torch =
-        PyObject_HasAttrString(object.ptr(), "detach");  // which hands over nothing that needs a gradient
-    if (!nb::try_cast(torch ? object.attr("detach")() : nb::borrow(object), tensor_, false)) return false;
+    // torch hands over nothing that needs a gradient
+    if (!nb::try_cast(is_torch(object) ? object.attr("detach")() : nb::borrow(object), tensor_, false)) return false;
     tensor.data = tensor_.data();
     tensor.device = {tensor_.device_type(), tensor_.device_id()};
     tensor.ndim = std::int32_t(tensor_.ndim());

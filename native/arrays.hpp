@@ -1,5 +1,5 @@
 // Arrays at the binding: numpy arrays through the buffer protocol, torch CPU tensors through DLPack's table of C
-// functions, which takes a tenth of a microsecond, and what else speaks DLPack.
+// functions where torch has it, and what else speaks DLPack.
 // Every check that a caller's array must pass is here, so that the kernels need none.
 #pragma once
 

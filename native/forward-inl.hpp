@@ -172,7 +172,7 @@ class ForwardPass {
 
     // One step of the member's rows: all units of its own rows, or its own units of all rows.
     void advance(ForwardMember<T> &member, int number, Index s, Index alive) {
-        if (smaller(alive, 3) != member.listed) list_panels(member, number, alive);
+        if (grouped_as(alive) != member.listed) list_panels(member, number, alive);
         if (hands_over_) {
             const auto ready = [this, number, s](Index unit) { return await_units(number, s, unit); };
             for_each_listed(member, 0, s,
@@ -197,7 +197,7 @@ class ForwardPass {
     }
 
     void list_panels(ForwardMember<T> &member, int number, Index alive) {
-        member.listed = smaller(alive, 3);
+        member.listed = grouped_as(alive);
         for (int phase = 0; phase < layer_.cell.phases; ++phase) {
             const Matrix<T> &m = layer_.h_matrix(phase);
             PanelList<T> &panels = member.panels[phase];

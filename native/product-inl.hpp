@@ -79,18 +79,18 @@ void tile(const TileCall<T> &call) {
 }
 
 constexpr int rows_that_fit(Index vectors) {
-    switch (vectors) {
-        case 1: return most_rows;
-        case 2: return accumulators / 2 < most_rows ? accumulators / 2 : most_rows;
-        case 3: return accumulators / 3 < most_rows ? accumulators / 3 : most_rows;
-        default: return accumulators / most_vectors;
-    }
+    return accumulators / int(vectors) < most_rows ? accumulators / int(vectors) : most_rows;
 }
 
 // How many panels a tile of few rows takes at once: enough independent sums to hide the latency of fma, and no more,
 // because panels left for another tile are those that the first cache still holds at the next step.
 constexpr int panels_that_fit(int rows, int vectors) {
     return accumulators < 16 || rows > 2 ? 1 : rows == 1 && vectors < most_vectors ? 4 : 2;
+}
+
+// Passes of as many rows take the same panels together, and so do all of more than two.
+inline Index grouped_as(Index rows) {
+    return smaller(rows, 3);
 }
 
 template <class T, int Rows, int Vectors>

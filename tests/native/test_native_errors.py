@@ -71,6 +71,13 @@ def test_wrong_array(argument, value, expected, got):
     assert got in caught.value.got
 
 
+def test_what_is_no_tensor_is_left_alone(tmp_path):
+    with (tmp_path / "x.txt").open("w") as file:  # has a method `detach`, as tensors have
+        with pytest.raises(ShapeError, match="not an array"):
+            native.Plan("rnn_tanh", file, file)
+        assert file.write("still open") == 10
+
+
 def test_read_only_output_is_refused():
     y = f32(T, B, H)
     y.flags.writeable = False

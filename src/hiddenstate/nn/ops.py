@@ -139,7 +139,8 @@ def _run_plain(arguments: Arguments, call: _Call) -> tuple[Tensor, Tensor, Tenso
 class _EagerScan(torch.autograd.Function):
     """The eager path: as the registered operator, without its overhead, and with the weights packed once.
 
-    Torch looks at every argument several times, so only those that are there are handed over.
+    Torch looks at every argument several times, so only those that are there are handed over:
+    ``tensors`` are those of ``arguments`` that stand at ``places``.
     """
 
     @staticmethod
