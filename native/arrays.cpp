@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "tensors.hpp"
+
 namespace hiddenstate {
 
 void raise_error(const char *type, const std::string &what, const std::string &where, const std::string &expected,
@@ -49,59 +51,6 @@ char code_of_dlpack(nb::dlpack::dtype type) {
     if (type.code == std::uint8_t(dtype_code::Float)) return type.bits == 32 ? 'f' : type.bits == 64 ? 'd' : 0;
     if (type.code == std::uint8_t(dtype_code::Int) && type.bits == 64) return 'q';
     return type.code == std::uint8_t(dtype_code::Bool) ? '?' : 0;
-}
-
-// DLPack's table of C functions (from 1.3 on, https://dmlc.github.io/dlpack/latest/c_api.html), of which one is used.
-struct DlpackTable {
-    struct {
-        std::uint32_t major, minor;
-    } version;
-    DlpackTable *previous;
-    void *allocate, *own, *wrap;
-    int (*view)(void *object, nb::dlpack::dltensor *out);  // 0, or -1 with a Python error set
-};
-
-// Torch's tensors, and how to view one: null before torch 2.10. Loaded when the first tensor comes.
-struct Torch {
-    PyTypeObject *tensor, *parameter;
-    PyObject *is_neg;
-    decltype(DlpackTable::view) view_of = nullptr;
-
-    Torch() {
-        const nb::module_ torch = nb::module_::import_("torch");
-        auto type = [](const nb::object &kept) {
-            return reinterpret_cast<PyTypeObject *>(nb::object(kept).release().ptr());
-        };
-        tensor = type(torch.attr("Tensor"));
-        parameter = type(torch.attr("nn").attr("Parameter"));
-        is_neg = PyUnicode_InternFromString("is_neg");
-        const nb::object capsule = nb::getattr(torch.attr("Tensor"), "__dlpack_c_exchange_api__", nb::none());
-        if (!PyCapsule_IsValid(capsule.ptr(), "dlpack_exchange_api")) return;
-        auto *table = static_cast<DlpackTable *>(PyCapsule_GetPointer(capsule.ptr(), "dlpack_exchange_api"));
-        while (table && table->version.major > 1) table = table->previous;
-        if (table) view_of = table->view;
-    }
-
-    // Fills `out` if `object` is a plain tensor in memory as it stands. A subclass may be anything.
-    static bool view(nb::handle object, nb::dlpack::dltensor &out) {
-        static const Torch *torch = nullptr;
-        PyTypeObject *type = Py_TYPE(object.ptr());
-        if (!torch) {
-            const std::string name = type->tp_name;
-            if (name != "Tensor" && name != "Parameter") return false;
-            if (!PyDict_GetItemString(PyImport_GetModuleDict(), "torch")) return false;
-            torch = new Torch;
-        }
-        if ((type != torch->tensor && type != torch->parameter) || !torch->view_of) return false;
-        const nb::object negated = nb::steal(PyObject_CallMethodNoArgs(object.ptr(), torch->is_neg));
-        const bool found = negated.ptr() == Py_False && torch->view_of(object.ptr(), &out) == 0;
-        PyErr_Clear();  // the caller tries another way, which says what is wrong
-        return found;
-    }
-};
-
-bool is_torch(nb::handle object) {  // subclasses of its tensors too
-    return PyObject_HasAttrString(object.ptr(), "resolve_neg");
 }
 
 std::string python_type(nb::handle object) {
@@ -159,7 +108,7 @@ bool Array::from_buffer(nb::handle object, Access access) {
 
 bool Array::from_dlpack(nb::handle object) {
     nb::dlpack::dltensor tensor;
-    if (Torch::view(object, tensor)) return take(tensor);
+    if (view_tensor(object, tensor)) return take(tensor);
     // torch hands over nothing that needs a gradient
     if (!nb::try_cast(is_torch(object) ? object.attr("detach")() : nb::borrow(object), tensor_, false)) return false;
     tensor.data = tensor_.data();

@@ -8,6 +8,7 @@
 #include "program.hpp"
 #include "scratch.hpp"
 #include "team.hpp"
+#include "tensors.hpp"
 
 namespace hiddenstate {
 
@@ -171,16 +172,6 @@ void backward(const LayerPlan &plan, handle x, handle h0, handle c0, handle leng
     });
 }
 
-// Uninitialised memory that goes back to its keeper, for the next call, when the array is deleted.
-nb::object reusable(const std::vector<std::size_t> &shape, bool wide) {
-    std::size_t bytes = wide ? sizeof(double) : sizeof(float);
-    for (const std::size_t size : shape) bytes *= size;
-    void *memory = allocate_aligned(bytes, nullptr);
-    const nb::capsule owner(memory, [](void *p) noexcept { release_aligned(p); });
-    if (wide) return nb::cast(nb::ndarray<nb::numpy, double>(memory, shape.size(), shape.data(), owner));
-    return nb::cast(nb::ndarray<nb::numpy, float>(memory, shape.size(), shape.data(), owner));
-}
-
 // Addresses of the functions of `OpenMP`, in its order.
 void use_openmp_at(const std::vector<std::uintptr_t> &addresses) {
     if (addresses.size() != 5)
@@ -246,7 +237,7 @@ NB_MODULE(_core, m) {
     m.def("choose_isa", &choose_isa, "name"_a);
     m.def("set_num_threads", &set_num_threads, "count"_a);
     m.def("get_num_threads", &get_num_threads);
-    m.def("reusable", &reusable, "shape"_a, "wide"_a);
+    m.def("new_tensors", &new_tensors, "like"_a, "shapes"_a);
     m.def("free_kept", &free_kept);
     m.def("use_openmp", &use_openmp_at, "addresses"_a);
 }

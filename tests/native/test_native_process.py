@@ -228,23 +228,3 @@ def test_many_shapes_take_no_memory():
     distinct, grown = map(int, done.stdout.split())
     assert distinct == 2000
     assert grown < 2e6, done.stderr
-
-
-def test_reusable_memory_comes_back_when_its_array_is_gone():
-    shape, places = (3000, 400), []
-    first, second = native.reusable(shape, False), native.reusable(shape, True)
-    assert (first.shape, first.dtype, second.shape, second.dtype) == (shape, "f4", shape, "f8")
-    assert not np.shares_memory(first, second)
-    first[:], second[:] = 1, 2
-    places.append(first.ctypes.data)
-    assert first.ctypes.data % 64 == 0
-    view = first[1:]
-    del first
-    third = native.reusable(shape, False)
-    third[:] = 3
-    assert (view == 1).all()  # in use as long as anything shows it
-    del view
-    assert native.reusable(shape, False).ctypes.data in places
-    native.free_kept()
-    assert (second == 2).all()
-    assert (third == 3).all()

@@ -156,3 +156,14 @@ def test_the_operators_pass_torchs_own_check():
         x, lengths = torch.randn(6, 3, 4, requires_grad=True), torch.tensor([2, 6, 0])
         inputs = (x, *state, *weights, *biases, None, None, None, lengths, None, cell, False, True)
         torch.library.opcheck(torch.ops.hiddenstate.scan.default, inputs)
+
+
+def test_the_operators_know_shapes_without_data():
+    x, weight_ih, weight_hh = (torch.zeros(*shape, device="meta") for shape in ((6, 3, 4), (20, 4), (20, 5)))
+    given = (x, None, None, weight_ih, weight_hh, *(None,) * 7)
+    y, h_n, c_n, tape = torch.ops.hiddenstate.scan(*given, "lstm", False, -1)
+    assert (y.shape, h_n.shape, c_n.shape, tape.shape) == ((6, 3, 5), (3, 5), (3, 5), (18, 25))
+    assert y.is_meta
+    needs = [True, False, False, True, True, *(False,) * 5]
+    found = torch.ops.hiddenstate.scan_backward(y, None, None, *given, y, tape, "lstm", False, -1, needs)
+    assert [value.shape for value in found] == [x.shape, weight_ih.shape, weight_hh.shape]

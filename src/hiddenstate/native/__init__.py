@@ -25,12 +25,13 @@ lengths.
 - ``Program(operations).run()`` does several things on fixed float32 arrays in one call: a list of
   ``("step", plan, x, h, c, h_out, c_out)``, ``("linear", plan, x, y)``, ``("relu", x)`` in place,
   ``("embed", table, ids, out)``, ``("add", out, sources)`` and ``("concat", out, sources)``.
+- ``new_tensors(like, shapes)`` makes uninitialised torch tensors of the dtype of the tensor ``like``: one for
+  every tuple of sizes, or tensor of that shape, in the list ``shapes``, and None for None.
 - ``fill(target, values)`` and ``fill_rows(target, rows)`` copy float32 arrays of fitting shape, and say
   whether that is what they were given and all of it is finite.
 
-Memory: packed weights, and arrays of ``reusable(shape, wide)`` (float64 if wide, uninitialised), are
-kept when they are deleted, up to 256 MB, because fresh pages cost more than what is done with them;
-``free_kept()`` gives that memory back to the system.
+Memory: packed weights, and what ``new_tensors`` makes, are kept when they are deleted, up to 256 MB, because
+fresh pages cost more than what is done with them; ``free_kept()`` gives that memory back to the system.
 
 One answer: every output element is one chain of fused multiply-adds (bias, then x, then h), so chunks,
 single steps, other rows, padding and threads never change a bit. Gradients do not depend on threads either.
@@ -85,7 +86,7 @@ from ._core import (
     isa,
     isas,
     linear,
-    reusable,
+    new_tensors,
     step,
     tape_fields,
     use_openmp,
@@ -104,7 +105,7 @@ __all__ = [
     "isa",
     "isas",
     "linear",
-    "reusable",
+    "new_tensors",
     "row_order",
     "set_num_threads",
     "step",

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -62,13 +61,7 @@ class Arguments(NamedTuple):
 
 
 _Given = Tensor | None
-
-_LARGE = 1 << 15
-"""From so many numbers on, memory fresh from the system is worth avoiding.
-
-What a training step frees, the C library may give back to the system at every step, and each page is cleared
-when it comes again: a fifth of an update was spent on it.
-"""
+_PLAIN = (Tensor, torch.nn.Parameter)
 
 DIFFERENTIABLE = 10
 """How many of the arguments, from the first on, have a gradient."""
@@ -98,37 +91,21 @@ def allocate(arguments: Arguments, cell: str, keep: int, *, stacked: bool = Fals
 
     ``stacked``: last states get torch's axis of layers, ``[1, B, *]``.
     """
-    sizes = time, batch, hidden, out = arguments.sizes
-    y, h_n, c_n = _new_outputs(arguments.x, sizes, cell, stacked, kept=keep != NOTHING)
+    time, batch, hidden, out = arguments.sizes
+    rows, lstm = (1, batch) if stacked else (batch,), cell == "lstm"
     if keep > 0:
-        width = out if c_n is None else out + hidden
-        tape = y.new_empty(len(spans(time, keep, reverse=False)), batch * width)
+        tape = (len(spans(time, keep, reverse=False)), batch * (out + hidden if lstm else out))
     else:
-        rows = time * batch if keep == TAPE else 0
-        tape = _new_kept(arguments.x, (rows, _tape_fields(cell) * hidden))
-    return Outputs(y, h_n, c_n, tape)
+        tape = (time * batch if keep == TAPE else 0, _tape_fields(cell) * hidden)
+    shapes = [(time, batch, out), (*rows, out), (*rows, hidden) if lstm else None, tape]
+    return Outputs(*_new_tensors(arguments.x, shapes))
 
 
-def _new_outputs(
-    like: Tensor, sizes: tuple[int, int, int, int], cell: str, stacked: bool, *, kept: bool
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """``y``, ``h_n`` and ``c_n``; sizes as arguments take torch half as long as a tuple of them.
-
-    ``kept``: ``y`` may lie in memory of the kernels, which cannot be resized; nor can what needs a gradient.
-    """
-    time, batch, hidden, out = sizes
-    new, lstm = like.new_empty, cell == "lstm"
-    y = _new_kept(like, (time, batch, out)) if kept else new(time, batch, out)
-    if stacked:
-        return y, new(1, batch, out), new(1, batch, hidden) if lstm else None
-    return y, new(batch, out), new(batch, hidden) if lstm else None
-
-
-def _new_kept(like: Tensor, shape: Sequence[int]) -> Tensor:
-    """A large one lies in memory that the kernels keep for the next step."""
-    if type(like) not in (Tensor, torch.nn.Parameter) or prod(shape) < _LARGE:
-        return like.new_empty(*shape)
-    return torch.from_numpy(native.reusable(shape, like.dtype == torch.float64))
+def _new_tensors(like: Tensor, shapes: list[Any]) -> list[Any]:
+    """Uninitialised tensors, see ``native.new_tensors``; fake ones and those of other devices are torch's."""
+    if type(like) in _PLAIN and like.is_cpu:
+        return native.new_tensors(like, shapes)
+    return [None if shape is None else like.new_empty(getattr(shape, "shape", shape)) for shape in shapes]
 
 
 def spans(time: int, size: int, *, reverse: bool) -> list[slice]:
@@ -157,7 +134,10 @@ def infer(
     arguments: Arguments, cell: str, reverse: bool, *, stacked: bool = False
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """``y``, ``h_n`` and ``c_n`` of one layer in one direction that no backward follows."""
-    y, h_n, c_n = _new_outputs(arguments.x, arguments.sizes, cell, stacked, kept=False)
+    time, batch, hidden, out = arguments.sizes
+    new, rows = arguments.x.new_empty, (1, batch) if stacked else (batch,)
+    y, h_n = new(time, batch, out), new(*rows, out)  # torch's own: what needs no gradient may be resized
+    c_n = new(*rows, hidden) if cell == "lstm" else None
     packed = plan(arguments, cell, backward=False)
     native.forward(packed, *_operands(arguments), reverse, y, h_n, c_n, None)
     return y, h_n, c_n
@@ -187,16 +167,8 @@ def backward(
 
 def new_gradients(arguments: Arguments, needs: Sequence[bool]) -> list[Tensor | None]:
     """Uninitialised gradients of the arguments that ``needs`` asks for; None for the others."""
-    return [
-        _new_like(value) if need and value is not None else None
-        for need, value in zip(needs, arguments, strict=False)
-    ]
-
-
-def _new_like(value: Tensor) -> Tensor:
-    if value.numel() < _LARGE:
-        return torch.empty_like(value, memory_format=torch.contiguous_format)
-    return _new_kept(value, value.shape)
+    shapes = [value if need else None for need, value in zip(needs, arguments, strict=False)]
+    return _new_tensors(arguments.x, shapes)
 
 
 def _operands(given: Arguments) -> tuple[Tensor, _Given, _Given, _Given, _Given, _Given, _Given]:
