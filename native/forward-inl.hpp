@@ -334,11 +334,14 @@ void forward(const Forward<T> &call) {
     Scratch scratch;
     const Schedule schedule = make_schedule(scratch, call.steps, call.batch, call.lengths, call.reverse);
     const Plan<T> &plan = *call.plan;
-    const Index gates = kernel_of<T>(plan.cell, plan.proj > 0).gates;
-    const double work = step_operations(plan, gates, schedule.offset[schedule.steps]);
-    const DivisionPlan planned =
-        plan_division(work, step_operations(plan, gates, call.batch), forward_step_per_thread, plan.h1.panels,
-                      call.batch, call.threads, ahead_or_alone(plan, threads_for(work, work_per_thread, call.threads)));
+    const CellKernel<T> &cell = kernel_of<T>(plan.cell, plan.proj > 0);
+    const double work = step_operations(plan, cell.gates, schedule.offset[schedule.steps]);
+    const Index panels = plan.h1.panels, meetings = cell.phases + (plan.proj > 0);
+    // Of two members the one with more panels sets the pace.
+    const double evenly = double(panels / 2 * 2) / double(panels);
+    const StepCost step{evenly * recurrent_operations(plan, cell.gates, call.batch), 9e3, 130.0 * double(meetings)};
+    const DivisionPlan planned = plan_division(work, step, panels, call.batch, call.threads,
+                                               ahead_or_alone(plan, threads_for(work, work_per_thread, call.threads)));
     Team team(planned.division.members);
     const Division division = settle(team, planned);
     ForwardPass<T>(call, schedule, division, team, scratch).run();

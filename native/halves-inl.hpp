@@ -118,9 +118,9 @@ void backward(const Backward<T> &call) {
     const Plan<T> &plan = *f.plan;
     const Index gates = kernel_of<T>(plan.cell, plan.proj > 0).gates, pairs = schedule.offset[schedule.steps];
     const double work = 2 * step_operations(plan, gates, pairs);
-    const DivisionPlan planned =
-        plan_division(work, step_operations(plan, gates, f.batch), backward_step_per_thread, plan.back_h.panels,
-                      f.batch, f.threads, {threads_for(work, work_per_thread, f.threads), false, true});
+    const StepCost step{step_operations(plan, gates, f.batch), 2e4, 330};
+    const DivisionPlan planned = plan_division(work, step, plan.back_h.panels, f.batch, f.threads,
+                                               {threads_for(work, work_per_thread, f.threads), false, true});
     Team team(planned.division.members);
     const Division division = settle(team, planned);
     BackwardHalves<T>(call, schedule, division, team, scratch).run();

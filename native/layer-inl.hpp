@@ -28,6 +28,12 @@ double step_operations(const Plan<T> &plan, Index gates, Index rows) {
     return 2.0 * double(rows) * double(plan.hidden) * double(gates * (plan.inputs + plan.out) + plan.proj);
 }
 
+// Those of them that wait for the step before.
+template <class T>
+double recurrent_operations(const Plan<T> &plan, Index gates, Index rows) {
+    return 2.0 * double(rows) * double(plan.hidden) * double(gates * plan.out + plan.proj);
+}
+
 // The state before a step is there from the start.
 struct Whole {};
 

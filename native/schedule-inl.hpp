@@ -176,10 +176,15 @@ struct Division {
     }
 };
 
-// Below these a second thread costs more than it brings: floating-point operations of the whole call, and of one step
-// between two barriers.
-constexpr double work_per_thread = 1.5e6, forward_step_per_thread = 2e4, backward_step_per_thread = 2e4;
+// Operations of a whole call below which a second thread costs more than it brings.
+constexpr double work_per_thread = 1.5e6;
 constexpr Index rows_per_thread = 4;
+
+// A full step between two meetings of members that divide its units: its operations, and from how many on such members
+// pay: for each of them, and for a nanosecond of a barrier.
+struct StepCost {
+    double work, per_thread, per_nanosecond;
+};
 
 inline int threads_for(double work, double work_each, int limit) {
     const double count = work / work_each;
@@ -198,21 +203,20 @@ inline Division divide(double work, Index batch, int limit, int step_members) {
 // else `otherwise`.
 struct DivisionPlan {
     Division division, otherwise;
-    double step_work;
+    StepCost step;
 };
-inline DivisionPlan plan_division(double work, double step_work, double step_per_thread, Index panels, Index batch,
-                                  int limit, const Division &otherwise) {
-    const Division cut = divide(work, batch, limit, threads_for(step_work, step_per_thread, int(panels)));
-    return {cut.members == 1 ? otherwise : cut, otherwise, step_work};
+inline DivisionPlan plan_division(double work, const StepCost &step, Index panels, Index batch, int limit,
+                                  const Division &otherwise) {
+    const Division cut = divide(work, batch, limit, threads_for(step.work, step.per_thread, int(panels)));
+    return {cut.members == 1 ? otherwise : cut, otherwise, step};
 }
 
-// What a team makes of the division that was planned. Units are divided while the barrier is quick enough for a step of
-// so many operations, as cores and their distances are just now.
+// What a team makes of the division that was planned. Units are divided while the barrier is quick enough for such a
+// step, as cores and their distances are just now.
 inline Division settle(Team &team, const DivisionPlan &plan) {
-    constexpr double work_per_nanosecond = 330;  // of a barrier; one thread does about 100 with few rows
     Division planned = plan.division;
     const bool by_units = !planned.by_rows && !planned.ahead;
-    if (by_units && plan.step_work < work_per_nanosecond * team.barrier_time()) planned = plan.otherwise;
+    if (by_units && plan.step.work < plan.step.per_nanosecond * team.barrier_time()) planned = plan.otherwise;
     if (planned.members < team.size) team.size = planned.members;
     return {team.size, planned.by_rows || team.size == 1, planned.ahead && team.size > 1};
 }
