@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -16,7 +17,7 @@ from rich.progress import Progress
 
 from .cases import CELLS, SUITES, Case
 from .libraries import LIBRARIES, libraries_of
-from .report import SUMMARIES, Results, geometric_means, head, machine, row
+from .report import SUMMARIES, Result, Results, geometric_means, head, machine, peaks, row
 
 HERE = Path(__file__).parent
 
@@ -49,49 +50,72 @@ class Worker:
             self.process.wait()
 
 
-def measure_peak(threads: int) -> float:
-    """The machine's multiply-add peak in GF/s over ``threads`` threads, measured now."""
-    with tempfile.TemporaryDirectory() as folder:
-        program = Path(folder) / "peak"
+class Peak:
+    """The machine's multiply-add peak, measured whenever asked for."""
+
+    def __init__(self, folder: str) -> None:
+        self.program = Path(folder) / "peak"
         flags = ["-O3", "-march=native", "-ffast-math", "-pthread"]
-        subprocess.run(
-            [os.environ.get("CXX", "c++"), *flags, str(HERE / "peak.cc"), "-o", program], check=True
-        )
-        rates = [
-            float(subprocess.run([program, str(threads)], capture_output=True, check=True).stdout)
-            for _ in range(3)
-        ]
-    return statistics.median(rates)
+        command = [os.environ.get("CXX", "c++"), *flags, str(HERE / "peak.cc"), "-o", self.program]
+        subprocess.run(command, check=True)
+
+    def rate(self) -> float:
+        """GF/s over all processors, just now."""
+        command = [self.program, str(os.cpu_count() or 1), "0.1"]
+        return float(subprocess.run(command, capture_output=True, check=True).stdout)
 
 
-def measure_case(workers: list[Worker], case: Case, rounds: int, budget_s: float) -> dict[str, float]:
-    """Median seconds by library; the libraries take turns within every round."""
-    times: dict[str, list[float]] = {}
-    for _ in range(rounds):
+def measure(workers: list[Worker], cases: list[Case], peak: Peak, rounds: int, budget_s: float) -> Results:
+    """Median seconds of every case by library, and the median of the peak beside them.
+
+    The libraries take turns within every round, and so do the cases, which are compared with each other.
+    """
+    times: dict[Case, dict[str, list[float]]] = {case: {} for case in cases}
+    peaks: dict[Case, list[float]] = {case: [] for case in cases}
+    for _, case in itertools.product(range(rounds), cases):
+        peaks[case].append(peak.rate())
         for worker in workers:
             seconds = worker.seconds(case, budget_s)
             if seconds is not None:
-                times.setdefault(worker.library, []).append(seconds)
-    return {library: statistics.median(values) for library, values in times.items()}
+                times[case].setdefault(worker.library, []).append(seconds)
+    middle = statistics.median
+    return [
+        Result(case, {name: middle(found) for name, found in times[case].items()}, middle(peaks[case]))
+        for case in cases
+    ]
+
+
+def compared(cases: list[Case]) -> list[list[Case]]:
+    """The cases in groups that are compared with each other."""
+    groups: list[list[Case]] = []
+    for case in cases:
+        for group in groups:
+            if any(case.neighbour == other or other.neighbour == case for other in group):
+                group.append(case)
+                break
+        else:
+            groups.append([case])
+    return groups
 
 
 def run_suite(
-    suite: str, cases: list[Case], libraries: list[str], peak: float, options: argparse.Namespace
+    suite: str, cases: list[Case], libraries: list[str], peak: Peak, options: argparse.Namespace
 ) -> Results:
     """Measures the cases; prints a row of the table as each is done, and what follows from all below it."""
     print(f"\n### {suite}\n\n{head(libraries)}", flush=True)
     workers, results = [Worker(name) for name in libraries], []
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        for case in progress.track(cases, description=suite):
-            times = measure_case(workers, case, options.rounds, options.budget_s)
-            results.append((case, times))
-            print(row(case, times, peak, libraries), flush=True)
+        for group in progress.track(compared(cases), description=suite):
+            found = measure(workers, group, peak, options.rounds, options.budget_s)
+            results += found
+            print("\n".join(row(result, libraries) for result in found), flush=True)
     for worker in workers:
         worker.close()
+    print(f"\nMultiply-add peak beside them: {peaks(results)}.")
     if means := geometric_means(results):
         print("\n" + "\n".join(f"- {line}" for line in means))
     if suite in SUMMARIES:
-        heading, *lines = SUMMARIES[suite](results, peak)
+        heading, *lines = SUMMARIES[suite](results)
         print(f"\n{heading}\n\n" + "\n".join(f"- {line}" for line in lines))
     return results
 
@@ -108,20 +132,21 @@ def main() -> None:
     options = parser.parse_args()
 
     kinds = options.kinds.split(",")
-    peak = measure_peak(os.cpu_count() or 1)
-    print(f"{machine()}\n\nMultiply-add peak in this run: {peak:.0f} GF/s; {options.rounds} rounds.")
+    print(f"{machine()}; {options.rounds} rounds")
     results = []
-    for suite in options.suites:
-        cases = [
-            case
-            for case in SUITES[suite]()
-            if case.cell in options.cells.split(",") and (not options.kinds or case.kind in kinds)
-        ]
-        libraries = options.libraries.split(",") if options.libraries else libraries_of(suite)
-        results += run_suite(suite, cases, libraries, peak, options)
+    with tempfile.TemporaryDirectory() as folder:
+        peak = Peak(folder)
+        for suite in options.suites:
+            cases = [
+                case
+                for case in SUITES[suite]()
+                if case.cell in options.cells.split(",") and (not options.kinds or case.kind in kinds)
+            ]
+            libraries = options.libraries.split(",") if options.libraries else libraries_of(suite)
+            results += run_suite(suite, cases, libraries, peak, options)
     if options.json:
         options.json.write_text(
-            json.dumps([{"case": c.to_dict(), "seconds": t} for c, t in results], indent=1)
+            json.dumps([result._asdict() | {"case": result.case.to_dict()} for result in results], indent=1)
         )
 
 

@@ -1,4 +1,5 @@
-// The machine's fused multiply-add peak: independent register chains, nothing else. Prints GF/s for each thread count.
+// The machine's fused multiply-add peak: independent register chains, nothing else.
+// `peak THREADS SECONDS` prints GF/s.
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -36,9 +37,10 @@ double run(double seconds) {
 
 int main(int argc, char** argv) {
   int threads = argc > 1 ? std::atoi(argv[1]) : 1;
+  const double seconds = argc > 2 ? std::atof(argv[2]) : 0.5;
   std::vector<std::thread> pool;
   std::vector<double> rate(threads);
-  for (int t = 0; t < threads; ++t) pool.emplace_back([&rate, t] { rate[t] = run(0.5); });
+  for (int t = 0; t < threads; ++t) pool.emplace_back([&rate, seconds, t] { rate[t] = run(seconds); });
   for (auto& t : pool) t.join();
   double sum = 0;
   for (double r : rate) sum += r;

@@ -321,12 +321,13 @@ class ForwardPass {
     T *zeros_, *c_ = nullptr, *rest_c_ = nullptr, *hidden_ = nullptr, *reset_ = nullptr, *update_ = nullptr;
 };
 
-// Where neither rows nor units are divided, products with x are left to others if they are a good part of the work; one
-// thread keeps up with the steps up to about twice as many inputs as outputs.
+// Where units are not divided, others compute the products with x, if those are a good part of the work; one thread
+// keeps up with the steps up to about twice as many inputs as outputs. Else even few rows are divided.
 template <class T>
-Division ahead_or_alone(const Plan<T> &plan, int threads) {
-    if (threads == 1 || 4 * plan.inputs < plan.out) return {1, true};
-    return {1 + int(smaller(ceil_div(plan.inputs, 2 * plan.out), threads - 1)), false, true};
+Division ahead_or_by_rows(const Plan<T> &plan, Index batch, int threads) {
+    const int others = int(smaller(ceil_div(plan.inputs, 2 * plan.out), threads - 1));
+    if (threads > 1 && 4 * plan.inputs >= plan.out) return {1 + others, false, true};
+    return {int(larger(1, smaller(threads, batch))), true};
 }
 
 template <class T>
@@ -340,8 +341,9 @@ void forward(const Forward<T> &call) {
     // Of two members the one with more panels sets the pace.
     const double evenly = double(panels / 2 * 2) / double(panels);
     const StepCost step{evenly * recurrent_operations(plan, cell.gates, call.batch), 9e3, 130.0 * double(meetings)};
-    const DivisionPlan planned = plan_division(work, step, panels, call.batch, call.threads,
-                                               ahead_or_alone(plan, threads_for(work, work_per_thread, call.threads)));
+    const DivisionPlan planned =
+        plan_division(work, step, panels, call.batch, call.threads,
+                      ahead_or_by_rows(plan, call.batch, threads_for(work, work_per_thread, call.threads)));
     Team team(planned.division.members);
     const Division division = settle(team, planned);
     ForwardPass<T>(call, schedule, division, team, scratch).run();

@@ -52,7 +52,10 @@ def test_chunks_steps_and_rows(make, cell, size, dtype):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("size", [(40, 16, 24, 130), (12, 2, 40, 300), (12, 1, 40, 300)])
+@pytest.mark.parametrize(
+    "size",
+    [(40, 16, 24, 130), (12, 2, 40, 300), (12, 1, 40, 300), (300, 3, 2, 72), (400, 1, 2, 72), (12, 0, 2, 72)],
+)
 @pytest.mark.parametrize("proj", [0, 70])
 def test_threads(make, threads, cell, size, proj):
     if proj and cell != "lstm":
