@@ -45,19 +45,19 @@ char code_of_format(const char *format, Index item_size) {
     }
 }
 
-char code_of_dlpack(nb::dlpack::dtype type) {
+std::string python_type(nb::handle object) {
+    return nb::type_name(object.type()).c_str();
+}
+
+}  // namespace
+
+char code_of(nb::dlpack::dtype type) {
     using nb::dlpack::dtype_code;
     if (type.lanes != 1) return 0;
     if (type.code == std::uint8_t(dtype_code::Float)) return type.bits == 32 ? 'f' : type.bits == 64 ? 'd' : 0;
     if (type.code == std::uint8_t(dtype_code::Int) && type.bits == 64) return 'q';
     return type.code == std::uint8_t(dtype_code::Bool) ? '?' : 0;
 }
-
-std::string python_type(nb::handle object) {
-    return nb::type_name(object.type()).c_str();
-}
-
-}  // namespace
 
 Array::Array(nb::handle object, const char *name, Access access, bool optional) : name_(name) {
     if (optional && object.is_none()) return;
@@ -124,7 +124,7 @@ bool Array::take(const nb::dlpack::dltensor &tensor) {
     if (tensor.device.device_type != nb::device::cpu::value || tensor.ndim > most_axes) return false;
     data_ = static_cast<char *>(tensor.data) + tensor.byte_offset;
     rank_ = tensor.ndim;
-    type_ = code_of_dlpack(tensor.dtype);
+    type_ = code_of(tensor.dtype);
     Index count = 1;
     for (int axis = rank_ - 1; axis >= 0; --axis) {
         shape_[axis] = tensor.shape[axis];

@@ -24,6 +24,9 @@ struct Axis {
     Index size;
 };
 
+// 'f', 'd', 'q', '?', or 0 for others.
+char code_of(nb::dlpack::dtype type);
+
 class Array {
  public:
     // Throws ShapeError unless `object` is a C-contiguous CPU array (writable when written to); a torch tensor that is
@@ -45,7 +48,7 @@ class Array {
     }
 
     bool present() const { return present_; }
-    char type() const { return type_; }  // 'f', 'd', 'q', '?', or 0 for others
+    char type() const { return type_; }  // see code_of
     Index size(int axis) const { return shape_[axis]; }
     int rank() const { return rank_; }
     void *data() const { return data_; }

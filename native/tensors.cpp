@@ -27,7 +27,8 @@ struct DlpackTable {
     Version version;
     DlpackTable *previous;
     void *allocate, *own;
-    int (*wrap)(ManagedTensor *tensor, void **object);  // these two: 0, or -1 with a Python error set
+    // 0, or -1 with a Python error set:
+    int (*wrap)(ManagedTensor *tensor, void **object);
     int (*view)(void *object, nb::dlpack::dltensor *out);
 };
 
@@ -160,8 +161,10 @@ bool is_torch(nb::handle object) {
 
 nb::list new_tensors(nb::handle like, nb::list shapes) {
     const Torch *torch = Torch::of(like);
-    const char type = Array(like, "like", Access::read).type();
-    if (!torch || (type != 'f' && type != 'd'))
+    nb::dlpack::dltensor seen;
+    char type = 0;
+    if (torch) type = torch->see(like, seen) ? code_of(seen.dtype) : Array(like, "like", Access::read).type();
+    if (type != 'f' && type != 'd')
         raise_error("ShapeError", "not a tensor of a dtype that the kernels have", "like", "float32 or float64", "");
     nb::list found;
     for (const nb::handle shape : shapes)
