@@ -71,37 +71,35 @@ def measure(workers: list[Worker], cases: list[Case], peak: Peak, rounds: int, b
     The libraries take turns within every round, and so do the cases, which are compared with each other.
     """
     times: dict[Case, dict[str, list[float]]] = {case: {} for case in cases}
-    peaks: dict[Case, list[float]] = {case: [] for case in cases}
+    beside: dict[Case, list[float]] = {case: [] for case in cases}
     for _, case in itertools.product(range(rounds), cases):
-        peaks[case].append(peak.rate())
+        beside[case].append(peak.rate())
         for worker in workers:
             seconds = worker.seconds(case, budget_s)
             if seconds is not None:
                 times[case].setdefault(worker.library, []).append(seconds)
     middle = statistics.median
     return [
-        Result(case, {name: middle(found) for name, found in times[case].items()}, middle(peaks[case]))
+        Result(case, {name: middle(found) for name, found in times[case].items()}, middle(beside[case]))
         for case in cases
     ]
 
 
 def compared(cases: list[Case]) -> list[list[Case]]:
     """The cases in groups that are compared with each other."""
-    groups: list[list[Case]] = []
+    groups: dict[Case, list[Case]] = {}
     for case in cases:
-        for group in groups:
-            if any(case.neighbour == other or other.neighbour == case for other in group):
-                group.append(case)
-                break
-        else:
-            groups.append([case])
-    return groups
+        plain = case
+        while plain.neighbour is not None:
+            plain = plain.neighbour
+        groups.setdefault(plain, []).append(case)
+    return list(groups.values())
 
 
 def run_suite(
     suite: str, cases: list[Case], libraries: list[str], peak: Peak, options: argparse.Namespace
 ) -> Results:
-    """Measures the cases; prints a row of the table as each is done, and what follows from all below it."""
+    """Measures the cases; prints rows of the table as they are done, and what follows from all below it."""
     print(f"\n### {suite}\n\n{head(libraries)}", flush=True)
     workers, results = [Worker(name) for name in libraries], []
     with Progress(console=Console(stderr=True), transient=True) as progress:
@@ -146,7 +144,7 @@ def main() -> None:
             results += run_suite(suite, cases, libraries, peak, options)
     if options.json:
         options.json.write_text(
-            json.dumps([result._asdict() | {"case": result.case.to_dict()} for result in results], indent=1)
+            json.dumps([{"case": c.to_dict(), "seconds": t, "peak": p} for c, t, p in results], indent=1)
         )
 
 

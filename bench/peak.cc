@@ -36,8 +36,9 @@ double run(double seconds) {
 }
 
 int main(int argc, char** argv) {
-  int threads = argc > 1 ? std::atoi(argv[1]) : 1;
-  const double seconds = argc > 2 ? std::atof(argv[2]) : 0.5;
+  if (argc != 3) return 2;
+  const int threads = std::atoi(argv[1]);
+  const double seconds = std::atof(argv[2]);
   std::vector<std::thread> pool;
   std::vector<double> rate(threads);
   for (int t = 0; t < threads; ++t) pool.emplace_back([&rate, seconds, t] { rate[t] = run(seconds); });

@@ -22,16 +22,17 @@ const CellKernel<T> &kernel_of(Cell cell, bool projected) {
     return gru_before_kernel<T>;
 }
 
-// Floating-point operations of one step of `rows` rows.
-template <class T>
-double step_operations(const Plan<T> &plan, Index gates, Index rows) {
-    return 2.0 * double(rows) * double(plan.hidden) * double(gates * (plan.inputs + plan.out) + plan.proj);
-}
-
-// Those of them that wait for the step before.
+// Floating-point operations of one step of `rows` rows that wait for the step before.
 template <class T>
 double recurrent_operations(const Plan<T> &plan, Index gates, Index rows) {
     return 2.0 * double(rows) * double(plan.hidden) * double(gates * plan.out + plan.proj);
+}
+
+// And all of them.
+template <class T>
+double step_operations(const Plan<T> &plan, Index gates, Index rows) {
+    return recurrent_operations(plan, gates, rows) +
+           2.0 * double(rows) * double(plan.hidden) * double(gates * plan.inputs);
 }
 
 // The state before a step is there from the start.

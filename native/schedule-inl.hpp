@@ -181,7 +181,7 @@ constexpr double work_per_thread = 1.5e6;
 constexpr Index rows_per_thread = 4;
 
 // A full step between two meetings of members that divide its units: its operations, and from how many on such members
-// pay: for each of them, and for a nanosecond of a barrier.
+// pay: for each of them, and for a nanosecond of a barrier. Both were measured, on two cores.
 struct StepCost {
     double work, per_thread, per_nanosecond;
 };
